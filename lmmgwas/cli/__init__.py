@@ -1,0 +1,4 @@
+"""Floor 4: one file per command. Options become frozen bundles, errors become exit codes.
+
+Nothing heavy is imported before a command runs, so that `--help` answers at once.
+"""
