@@ -1,0 +1,227 @@
+r"""The restricted likelihood of h2, by two routes that agree to rounding.
+
+Model: y ~ N(X b, sigma2 V), V = h2 K + (1 - h2) I; b and sigma2 are profiled out,
+
+    loglik = -1/2 [ (n-c)(log(2 pi sigma2) + 1) + log|V| + log|X'V^-1 X| - log|X'X| ],
+    sigma2 = y'P y / (n-c),   P = V^-1 - V^-1 X (X'V^-1 X)^-1 X'V^-1.
+
+No constant is dropped. With E = dV/dh2 = K - I and dP/dh2 = -P E P,
+
+    score       = -1/2 [ tr(PE) - (n-c) y'PEPy / y'Py ]
+    information =  1/2 [ -tr(PEPE) + 2 (n-c) y'PEPEPy / y'Py - (n-c) (y'PEPy / y'Py)^2 ]
+
+are its first derivative and its negative second one (the observed information).
+
+In whitened coordinates (W V W' = I, W X = Q R, F = W E W', r = (I - QQ') W y) both routes
+need r'r, r'F r, r'F (I-QQ') F r, tr((I-QQ')F) and the squared norm of (I-QQ')F(I-QQ').
+Symbols: n samples, c columns of X.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg
+
+from lmmgwas.numerics.linalg import (
+    NotPositiveDefiniteError,
+    cholesky_in_place,
+    inverse_norms_in_place,
+    solve_lower,
+)
+
+Array = NDArray[np.float64]
+
+H2_MAX = 1.0 - 1e-6
+"""The upper end of h2: at 1 a centred K makes V singular."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemlPoint:
+    """The restricted likelihood at one h2, with its first two derivatives."""
+
+    h2: float
+    loglik: float
+    score: float
+    information: float
+    sigma2: float
+
+
+class RestrictedLikelihood(Protocol):
+    """What the optimiser needs."""
+
+    def loglik(self, h2: float) -> float:
+        """Return the restricted log-likelihood; -inf where V is not positive definite."""
+        ...
+
+    def point(self, h2: float) -> RemlPoint:
+        """Return the restricted log-likelihood with its derivatives."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Moments:
+    """The five quantities of the module's docstring that the derivatives are made of."""
+
+    rr: float
+    rfr: float
+    rffr: float
+    trace: float
+    trace_square: float
+
+
+def profile_loglik(rr: float, dof: int, logdet_v: float, logdet_xvx: float) -> float:
+    """Return the restricted log-likelihood at its sigma2 = rr / dof, for orthonormal X."""
+    return -0.5 * (dof * (math.log(2.0 * math.pi * rr / dof) + 1.0) + logdet_v + logdet_xvx)
+
+
+def _assemble(h2: float, loglik: float, dof: int, moments: _Moments) -> RemlPoint:
+    """The derivatives from the moments."""
+    ratio = moments.rfr / moments.rr
+    score = -0.5 * (moments.trace - dof * ratio)
+    information = 0.5 * (
+        -moments.trace_square + 2.0 * dof * moments.rffr / moments.rr - dof * ratio**2
+    )
+    return RemlPoint(h2, loglik, score, information, moments.rr / dof)
+
+
+def _project(y_white: Array, X_white: Array) -> tuple[Array, Array, float]:
+    """Return r (n,), Q (n, c) and log|X'V^-1 X| of a whitened regression."""
+    Q, R = linalg.qr(X_white, mode="economic", check_finite=False)
+    r = y_white - Q @ (Q.T @ y_white)
+    r -= Q @ (Q.T @ r)  # once more: y may lie almost in the span of X
+    return r, Q, 2.0 * float(np.log(np.abs(np.diag(R))).sum())
+
+
+class SpectralReml:
+    """The restricted likelihood from K = U diag(S) U': O(n c^2) for every h2.
+
+    Parameters
+    ----------
+    S : (n,) eigenvalues of K, none negative
+    y_rot : (n,) U'y
+    X_rot : (n, c) U'X, X with orthonormal columns
+    """
+
+    def __init__(self, S: Array, y_rot: Array, X_rot: Array) -> None:
+        self._S = S
+        self._y = y_rot
+        self._X = X_rot
+        self._dof = y_rot.size - X_rot.shape[1]
+
+    def _whiten(self, h2: float) -> tuple[Array, Array, Array, float]:
+        D = h2 * self._S + (1.0 - h2)
+        root = 1.0 / np.sqrt(D)
+        r, Q, logdet_xvx = _project(root * self._y, root[:, None] * self._X)
+        loglik = profile_loglik(float(r @ r), self._dof, float(np.log(D).sum()), logdet_xvx)
+        return D, r, Q, loglik
+
+    def loglik(self, h2: float) -> float:
+        """Return the restricted log-likelihood."""
+        return self._whiten(h2)[3]
+
+    def point(self, h2: float) -> RemlPoint:
+        """Return the restricted log-likelihood with its derivatives."""
+        D, r, Q, loglik = self._whiten(h2)
+        f = (self._S - 1.0) / D  # F is diagonal here
+        Fr = f * r
+        QFQ = Q.T @ (f[:, None] * Q)
+        QFFQ = np.einsum("ik,i,ik->", Q, f * f, Q)
+        outside = Fr - Q @ (Q.T @ Fr)
+        moments = _Moments(
+            rr=float(r @ r),
+            rfr=float(r @ Fr),
+            rffr=float(outside @ outside),
+            trace=float(f.sum() - np.trace(QFQ)),
+            trace_square=float(f @ f - 2.0 * QFFQ + (QFQ * QFQ).sum()),
+        )
+        return _assemble(h2, loglik, self._dof, moments)
+
+
+class CholeskyReml:
+    """The restricted likelihood from V = L L': n^3/3 for a value, n^3 with the derivatives.
+
+    Two n x n matrices of float64 are alive: K, which is not changed, and V.
+
+    Parameters
+    ----------
+    K : (n, n) symmetric, both triangles filled, C order
+    y : (n,)
+    X : (n, c) with orthonormal columns
+    """
+
+    def __init__(self, K: Array, y: Array, X: Array) -> None:
+        self._K = K
+        self._V = np.empty_like(K)
+        self._y = y
+        self._X = X
+        self._dof = y.size - X.shape[1]
+
+    def factor(self, h2: float) -> Array:
+        """Return L (n, n) of V at h2, in memory that the next call overwrites."""
+        np.multiply(self._K, h2, out=self._V)
+        self._V.flat[:: self._V.shape[0] + 1] += 1.0 - h2
+        return cholesky_in_place(self._V)
+
+    def _whiten(self, h2: float) -> tuple[Array, Array, Array, float]:
+        L = self.factor(h2)
+        white = solve_lower(L, np.column_stack([self._y, self._X]))
+        r, Q, logdet_xvx = _project(white[:, 0], white[:, 1:])
+        logdet_v = 2.0 * float(np.log(L.diagonal()).sum())
+        return L, r, Q, profile_loglik(float(r @ r), self._dof, logdet_v, logdet_xvx)
+
+    def loglik(self, h2: float) -> float:
+        """Return the restricted log-likelihood; -inf where V is not positive definite."""
+        if h2 == 0.0:
+            return self._origin().loglik
+        try:
+            return self._whiten(h2)[3]
+        except NotPositiveDefiniteError:
+            return -np.inf
+
+    def point(self, h2: float) -> RemlPoint:
+        """Return the restricted log-likelihood with its derivatives."""
+        if h2 == 0.0:
+            return self._origin()
+        L, r, Q, loglik = self._whiten(h2)
+        back = solve_lower(L, np.column_stack([r, Q]), transposed=True)  # W'r = P y, and W'Q
+        Py, WtQ = back[:, 0], back[:, 1:]
+        EPy = self._K @ Py - Py
+        z = solve_lower(L, EPy)
+        z -= Q @ (Q.T @ z)
+        BQ = solve_lower(L, WtQ)  # B = W W', so that F = (I - B)/h2
+        trace_inverse, norm_inverse = inverse_norms_in_place(L)
+        QBQ = WtQ.T @ WtQ
+        trace_B = trace_inverse - float(np.trace(QBQ))
+        norm_B = norm_inverse - 2.0 * float((BQ * BQ).sum()) + float((QBQ * QBQ).sum())
+        moments = _Moments(
+            rr=float(r @ r),
+            rfr=float(Py @ EPy),
+            rffr=float(z @ z),
+            trace=(self._dof - trace_B) / h2,
+            trace_square=(self._dof - 2.0 * trace_B + norm_B) / h2**2,
+        )
+        return _assemble(h2, loglik, self._dof, moments)
+
+    def _origin(self) -> RemlPoint:
+        """At h2 = 0 nothing has to be factored: V = I, F = E = K - I."""
+        r, Q, logdet_xvx = _project(self._y, self._X)
+        Er = self._K @ r - r
+        EQ = self._K @ Q - Q
+        QEQ = Q.T @ EQ
+        diagonal = self._K.diagonal()
+        norm_E = float(
+            np.einsum("ik,ik->", self._K, self._K) - 2.0 * diagonal.sum() + diagonal.size
+        )
+        outside = Er - Q @ (Q.T @ Er)
+        moments = _Moments(
+            rr=float(r @ r),
+            rfr=float(r @ Er),
+            rffr=float(outside @ outside),
+            trace=float(diagonal.sum() - diagonal.size - np.trace(QEQ)),
+            trace_square=norm_E - 2.0 * float((EQ * EQ).sum()) + float((QEQ * QEQ).sum()),
+        )
+        loglik = profile_loglik(moments.rr, self._dof, 0.0, logdet_xvx)
+        return _assemble(0.0, loglik, self._dof, moments)

@@ -1,0 +1,130 @@
+"""Where the restricted likelihood is largest: grid, bracket, then safeguarded Newton steps.
+
+The outcome is a value with a status; no input makes this fail. Both ends of [0, H2_MAX] are
+part of the grid. A warm start skips the grid: it trusts that the optimum lies in the same
+hill as the start, and says `None` when it does not look so.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from lmmgwas.numerics.likelihood import H2_MAX, RemlPoint, RestrictedLikelihood
+
+COARSE_GRID = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97, H2_MAX)
+FINE_GRID = (*(k / 50 for k in range(50)), 0.99, 0.995, 0.999, 0.9999, H2_MAX)
+
+_STEP_TOLERANCE = 1e-10
+"""In h2. A change of 1e-10 moves -log10 p by about 1e-9, a tenth of the promise of 1e-8."""
+
+_FLAT_RANGE = 1e-9
+"""Range of the log-likelihood over the grid, relative to its size, below which h2 is unknown."""
+
+_MAX_STEPS = 60
+_WARM_MARGIN = 1e-3
+
+
+class Status(StrEnum):
+    """How the search for h2 ended."""
+
+    CONVERGED = "converged"
+    LOWER_BOUND = "lower_bound"
+    UPPER_BOUND = "upper_bound"
+    FLAT = "flat"
+    FIXED = "fixed"
+
+
+@dataclass(frozen=True, slots=True)
+class Optimum:
+    """The point of the largest likelihood and how it was found."""
+
+    point: RemlPoint
+    status: Status
+    n_points: int  # evaluations with derivatives
+
+
+def maximise(likelihood: RestrictedLikelihood, grid: tuple[float, ...]) -> Optimum:
+    """Return the maximum over [0, H2_MAX], from a grid that contains both ends."""
+    values = [likelihood.loglik(h2) for h2 in grid]
+    best = max(range(len(grid)), key=values.__getitem__)
+    finite = [value for value in values if value > -float("inf")]
+    if max(finite) - min(finite) <= _FLAT_RANGE * max(1.0, abs(max(finite))):
+        return Optimum(likelihood.point(0.0), Status.FLAT, 1)
+    if best == 0:
+        first = likelihood.point(grid[0])
+        if first.score <= 0.0:
+            return Optimum(first, Status.LOWER_BOUND, 1)
+    if best == len(grid) - 1:
+        last = likelihood.point(grid[-1])
+        if last.score >= 0.0:
+            return Optimum(last, Status.UPPER_BOUND, 1)
+    low = grid[max(best - 1, 0)]
+    high = grid[min(best + 1, len(grid) - 1)]
+    start = grid[best] if 0 < best < len(grid) - 1 else 0.5 * (low + high)
+    return _climb(likelihood, low, high, start)
+
+
+def maximise_from(likelihood: RestrictedLikelihood, start: float) -> Optimum | None:
+    """Return the maximum next to `start`, None when the search leaves the interior.
+
+    Costs two or three evaluations where the start is good.
+    """
+    start = min(max(start, 2.0 * _WARM_MARGIN), H2_MAX - 2.0 * _WARM_MARGIN)
+    low, high = max(0.0, start - 0.3), min(H2_MAX, start + 0.3)
+    optimum = _climb(likelihood, low, high, start)
+    point = optimum.point
+    inside = low + _WARM_MARGIN < point.h2 < high - _WARM_MARGIN
+    if not inside or point.information <= 0.0 or point.loglik < likelihood.loglik(0.0):
+        return None
+    return optimum
+
+
+def _climb(likelihood: RestrictedLikelihood, low: float, high: float, start: float) -> Optimum:
+    """Find the root of the score in (low, high); bisect whenever a fast step would leave it."""
+    point = likelihood.point(start)
+    previous: RemlPoint | None = None
+    n_points = 1
+    while n_points < _MAX_STEPS and high - low > _STEP_TOLERANCE:
+        if point.score > 0.0:
+            low = max(low, point.h2)
+        else:
+            high = min(high, point.h2)
+        target = _next_h2(point, previous)
+        if target is not None and abs(target - point.h2) <= _STEP_TOLERANCE:
+            break
+        if target is None or not low < target < high:
+            target = 0.5 * (low + high)
+        previous, point = point, likelihood.point(target)
+        n_points += 1
+    return Optimum(point, Status.CONVERGED, n_points)
+
+
+def _next_h2(point: RemlPoint, previous: RemlPoint | None) -> float | None:
+    """Newton's step; with two points, the root of the cubic through both scores and slopes."""
+    if point.information <= 0.0:
+        return None
+    newton = point.h2 + point.score / point.information
+    if previous is None or previous.h2 == point.h2:
+        return newton
+    return _hermite_root(previous, point, newton)
+
+
+def _hermite_root(a: RemlPoint, b: RemlPoint, guess: float) -> float:
+    """The root near `guess` of the cubic with the scores and slopes of a and b.
+
+    Its error is of the order of the squared errors of both points, so that it usually saves
+    one evaluation over Newton's step from b alone.
+    """
+    width = b.h2 - a.h2
+    slope_a, slope_b = -a.information * width, -b.information * width
+    c2 = 3.0 * (b.score - a.score) - 2.0 * slope_a - slope_b
+    c3 = 2.0 * (a.score - b.score) + slope_a + slope_b
+    s = (guess - a.h2) / width
+    for _ in range(8):
+        value = a.score + s * (slope_a + s * (c2 + s * c3))
+        slope = slope_a + s * (2.0 * c2 + 3.0 * s * c3)
+        if slope == 0.0:
+            return guess
+        s -= value / slope
+    root = a.h2 + s * width
+    # A cubic that strays from Newton's step by more than the step itself is not to be trusted.
+    return root if abs(root - guess) <= abs(guess - b.h2) else guess
