@@ -2,5 +2,5 @@
 
 Within this floor imports go along one line, left to right only:
 chromosomes -> genotypes -> samples -> covariates -> grm -> spectrum -> whitening
--> null_model -> scan -> simulate.
+-> null_model -> fitting -> scan -> simulate.
 """

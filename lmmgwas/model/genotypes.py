@@ -4,12 +4,16 @@ A block is variant-major: row j holds the calls of variant j for all samples of 
 source, as copies (0, 1, 2) of the effect allele, `MISSING` where there is no call.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lmmgwas.model.chromosomes import Chromosome, Karyotype, LabelRow, Role, arrange, label_table
+from lmmgwas.numerics.kernels import count_calls
 
 MISSING = -127
 """The code of a missing call in a block (bed-reader's own, so that no copy is made)."""
@@ -61,3 +65,185 @@ class GenotypeSource(Protocol):
     def paths(self) -> Sequence[Any]:
         """The files that the source rests on, for the manifest."""
         ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Variants:
+    """Chosen variants in output order: by chromosome, position, place in the file.
+
+    `chrom` indexes `chromosomes`. Positions that the file does not give are 0.
+    """
+
+    raw: RawVariants
+    chromosomes: tuple[Chromosome, ...]
+    source_index: Indices  # (m,) row in the file
+    chrom: NDArray[np.int32]  # (m,)
+    haploid_x: NDArray[np.bool_]  # (m,) on X outside the pseudo-autosomal regions
+
+    def __len__(self) -> int:
+        return self.source_index.size
+
+    @property
+    def pos(self) -> Indices:
+        """Base pairs (m,), 0 where unknown."""
+        return np.maximum(self.raw.pos[self.source_index], 0)
+
+    def take(self, rows: Any) -> "Variants":
+        """Return some of these variants, by index, mask or slice."""
+        return Variants(
+            self.raw,
+            self.chromosomes,
+            self.source_index[rows],
+            self.chrom[rows],
+            self.haploid_x[rows],
+        )
+
+    def groups(self) -> tuple[str, ...]:
+        """The LOCO groups that occur here, in output order."""
+        present = set(np.unique(self.chrom).tolist())
+        names = [c.group for k, c in enumerate(self.chromosomes) if k in present]
+        return tuple(dict.fromkeys(names))
+
+    def in_group(self, group: str) -> "Variants":
+        """Return the variants of one LOCO group, in output order."""
+        return self.take(np.isin(self.chrom, self._indices(lambda c: c.group == group)))
+
+    def with_role(self, role: Role) -> NDArray[np.bool_]:
+        """Return which variants (m,) lie on chromosomes of that role."""
+        return np.isin(self.chrom, self._indices(lambda c: c.role is role))
+
+    def _indices(self, wanted: Callable[[Chromosome], bool]) -> list[int]:
+        return [k for k, c in enumerate(self.chromosomes) if wanted(c)]
+
+
+def arrange_variants(
+    raw: RawVariants, karyotype: Karyotype, min_loco_variants: int
+) -> tuple[Variants, tuple[LabelRow, ...]]:
+    """Return all variants in output order, and what each chromosome label was taken for."""
+    counts = np.bincount(raw.label_code, minlength=len(raw.labels))
+    table = label_table(raw.labels, counts, karyotype)
+    chromosomes, index_of = arrange(table, karyotype, min_loco_variants)
+    by_label = np.array([index_of[label] for label in raw.labels], dtype=np.int32)
+    haploid = np.array([row.role is Role.X for row in table], dtype=np.bool_)
+    chrom = by_label[raw.label_code]
+    order = np.lexsort((np.maximum(raw.pos, 0), chrom)).astype(np.int64)  # stable
+    return Variants(raw, chromosomes, order, chrom[order], haploid[raw.label_code][order]), table
+
+
+class Reason(StrEnum):
+    """Why a variant is not tested. The first that holds, in this order, is written."""
+
+    NON_AUTOSOME = "NON_AUTOSOME"
+    UNPLACED = "UNPLACED"
+    SAME_ALLELES = "SAME_ALLELES"
+    ALL_MISSING = "ALL_MISSING"
+    HIGH_MISSING = "HIGH_MISSING"
+    MONOMORPHIC = "MONOMORPHIC"
+    LOW_MAF = "LOW_MAF"
+    LOW_MAC = "LOW_MAC"
+    HWE = "HWE"
+    COLLINEAR = "COLLINEAR"
+
+
+REASONS = tuple(Reason)
+KEPT = -1
+"""In arrays of reasons: the variant is tested; otherwise an index into REASONS."""
+
+
+@dataclass(frozen=True, slots=True)
+class VariantFilters:
+    """Which variants may take part, by what is seen in the samples at hand."""
+
+    maf: float = 0.0  # minor-allele frequency, at least
+    mac: float = 0.0  # minor-allele count, at least
+    geno: float = 1.0  # fraction of missing calls, at most
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VariantStats:
+    """What the calls of b variants look like over n samples. All arrays are (b,)."""
+
+    n_samples: int
+    n_observed: Indices
+    mean: NDArray[np.float64]  # of the observed calls, in copies of the effect allele
+    variance: NDArray[np.float64]  # of the observed calls, divisor n_observed
+    af: NDArray[np.float64]  # effect-allele frequency; on X males count once
+    mac: NDArray[np.float64]  # minor-allele count; on X males count once
+
+    @property
+    def missing_rate(self) -> NDArray[np.float64]:
+        """Fraction of missing calls (b,)."""
+        return 1.0 - self.n_observed / self.n_samples
+
+
+def variant_stats(counts: Indices, male_counts: Indices | None = None) -> VariantStats:
+    """Return the statistics of b variants from their counts of 0, 1, 2 and missing calls (b, 4).
+
+    male_counts (b, 4) holds the males' share of `counts` where they are haploid (X): a male
+    called 2 carries one copy, and one chromosome is counted for him. All-missing variants have
+    mean, variance, af and mac 0.
+    """
+    one, two = counts[:, 1], counts[:, 2]
+    observed = counts[:, :3].sum(axis=1)
+    divisor = np.maximum(observed, 1)
+    mean = (one + 2 * two) / divisor
+    variance = np.maximum((one + 4 * two) / divisor - mean**2, 0.0)
+    # Exactly zero where all calls are equal, whatever the rounding of the line above.
+    variance[(counts[:, :3] > 0).sum(axis=1) <= 1] = 0.0
+    copies, chromosomes = one + 2 * two, 2 * observed
+    if male_counts is not None:
+        copies = copies - male_counts[:, 2]
+        chromosomes = chromosomes - male_counts[:, 0] - male_counts[:, 2]
+    af = copies / np.maximum(chromosomes, 1)
+    mac = np.minimum(copies, chromosomes - copies).astype(np.float64)
+    n_samples = int(counts[0].sum()) if len(counts) else 0
+    return VariantStats(n_samples, observed, mean, variance, af, mac)
+
+
+def count_block(calls: Calls, samples: Indices) -> Indices:
+    """Return counts of 0, 1, 2 and missing calls (b, 4) over the samples at these columns."""
+    counts = np.empty((calls.shape[0], 4), dtype=np.int64)
+    count_calls(calls, samples, counts)
+    return counts
+
+
+def exclusion_reasons(
+    stats: VariantStats, filters: VariantFilters, same_alleles: NDArray[np.bool_]
+) -> NDArray[np.int8]:
+    """Return for each variant (b,) an index into REASONS, or KEPT.
+
+    Frequencies and counts are compared with a slack of 1e-12, so that 5 copies of 200 meet
+    `--maf 0.025` whatever the rounding.
+    """
+    slack = 1e-12
+    maf = np.minimum(stats.af, 1.0 - stats.af)
+    tests = (
+        (Reason.SAME_ALLELES, same_alleles),
+        (Reason.ALL_MISSING, stats.n_observed == 0),
+        (Reason.HIGH_MISSING, stats.missing_rate > filters.geno + slack),
+        (Reason.MONOMORPHIC, stats.variance == 0.0),
+        (Reason.LOW_MAF, maf < filters.maf - slack),
+        (Reason.LOW_MAC, stats.mac < filters.mac - slack),
+    )
+    reasons = np.full(stats.n_observed.size, KEPT, dtype=np.int8)
+    for reason, holds in reversed(tests):
+        reasons[holds] = REASONS.index(reason)
+    return reasons
+
+
+def iter_tiles(
+    source: GenotypeSource, source_index: Indices, tile: int, block: int
+) -> Iterator[tuple[slice, Calls]]:
+    """Yield the calls of `source_index` on the fixed grid of `tile` variants.
+
+    `block` variants are read at a time; it changes memory and speed, never the grid. Yields
+    the slice of `source_index` and the calls (b, N); the last b may be short.
+    """
+    whole = max(tile, block // tile * tile)
+    for start in range(0, source_index.size, whole):
+        wanted = source_index[start : start + whole]
+        parts = [source.read(wanted[k : k + block]) for k in range(0, wanted.size, block)]
+        calls = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        for k in range(0, wanted.size, tile):
+            rows = slice(start + k, min(start + k + tile, source_index.size))
+            yield rows, calls[k : k + tile]

@@ -1,5 +1,6 @@
 """Floor 3: what a command does, step by step; the only place that sees files and mathematics.
 
 Within this floor imports go along one line, left to right only:
-options -> logbook -> inputs -> selection -> grm_run -> assoc_run; example stands alone.
+options -> logbook -> inputs -> join -> grm_run -> plan -> trait_output -> assoc_run;
+example stands alone.
 """

@@ -1,0 +1,167 @@
+"""GRM sets on disk: GCTA's triangles, one part per chromosome, and a manifest that binds them.
+
+PREFIX.grm.bin            mean over all variants, float32, lower triangle row by row
+PREFIX.grm.N.bin          variants seen by each pair, same layout
+PREFIX.grm.id             FID<tab>IID
+PREFIX.chrLABEL.grm.bin   mean over one group's variants
+PREFIX.grm.json           groups, counts, model, filters, digests of samples and variants
+PREFIX.chrLABEL.eigen.npy the decomposition without that group (`grm --eigen`): row 0 holds
+                          the eigenvalues, the rows after it the eigenvectors in columns
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lmmgwas.errors import FileAccessError, FormatError, MismatchError
+from lmmgwas.io.text import read_text
+from lmmgwas.model.grm import Grm, PackedPart
+from lmmgwas.model.spectrum import SpectralDecomposition
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class GrmPaths:
+    """The names of a GRM set's files."""
+
+    prefix: Path
+
+    def _with(self, suffix: str) -> Path:
+        return self.prefix.with_name(self.prefix.name + suffix)
+
+    @property
+    def manifest(self) -> Path:
+        """PREFIX.grm.json."""
+        return self._with(".grm.json")
+
+    @property
+    def ids(self) -> Path:
+        """PREFIX.grm.id."""
+        return self._with(".grm.id")
+
+    def values(self, group: str | None) -> Path:
+        """The triangle of the whole set (None) or of one group."""
+        return self._with(".grm.bin" if group is None else f".chr{safe_label(group)}.grm.bin")
+
+    def counts(self, group: str | None) -> Path:
+        """The counts of variants seen jointly."""
+        return self._with(".grm.N.bin" if group is None else f".chr{safe_label(group)}.grm.N.bin")
+
+    def eigen(self, group: str | None) -> Path:
+        """The kept decomposition without `group` (None: with all)."""
+        return self._with(".eigen.npy" if group is None else f".chr{safe_label(group)}.eigen.npy")
+
+
+def safe_label(label: str) -> str:
+    """Return a label as part of a file name: letters, digits, dot, dash, underscore only."""
+    return "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in label)
+
+
+def write_triangle(path: Path, rows: Iterable[NDArray[np.float32]]) -> None:
+    """Write rows 0..i of a lower triangle, little-endian float32."""
+    try:
+        with path.open("wb") as stream:
+            for row in rows:
+                stream.write(np.ascontiguousarray(row, dtype="<f4").data)
+    except OSError as error:
+        raise FileAccessError("E705", f"cannot write {path}: {error.strerror}") from error
+
+
+def open_grm(prefix: Path) -> tuple[Grm, dict[str, Any] | None]:
+    """Open a GRM set, or a plain GCTA GRM, without reading its matrices (they are mapped).
+
+    Returns the set and its manifest (None for a plain GRM). Raises FormatError when sizes do
+    not fit, FileAccessError when a file is missing.
+    """
+    paths = GrmPaths(prefix)
+    fid, iid = read_grm_ids(paths.ids)
+    n = len(iid)
+    if not paths.manifest.exists():
+        counts = _map(paths.counts(None), n) if paths.counts(None).exists() else None
+        constant = counts is not None and counts.size > 0 and bool((counts == counts[0]).all())
+        n_variants = int(counts[0]) if counts is not None and constant else 0
+        return Grm(fid, iid, PackedPart(_map(paths.values(None), n), n_variants), {}), None
+    manifest = _read_manifest(paths.manifest)
+    if manifest["samples"]["n"] != n:
+        raise MismatchError(
+            "E806",
+            f"{paths.manifest} has {manifest['samples']['n']} samples, {paths.ids} lists {n}: "
+            "the files are not of one set; build the GRM again",
+        )
+    pairwise = manifest["missing"] == "pairwise"
+
+    def part(group: str | None, n_variants: int) -> PackedPart:
+        counts = _map(paths.counts(group), n) if pairwise else None
+        return PackedPart(_map(paths.values(group), n), n_variants, counts)
+
+    parts = {g["name"]: part(g["name"], g["n_variants"]) for g in manifest["groups"]}
+    return Grm(fid, iid, part(None, manifest["n_variants"]), parts), manifest
+
+
+def read_grm_ids(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return FID and IID of PREFIX.grm.id."""
+    fields = [line.split() for line in read_text(path).lines()]
+    wrong = next((k for k, f in enumerate(fields) if len(f) != 2), None)
+    if wrong is not None:
+        raise FormatError("E706", "expected FID and IID", f"{path}:{wrong + 1}")
+    fid = tuple("" if f[0] == "0" else f[0] for f in fields)
+    iid = tuple(f[1] for f in fields)
+    if len(set(zip(fid, iid, strict=True))) != len(iid):
+        raise FormatError("E301", "a sample is listed twice: which row is meant?", str(path))
+    return fid, iid
+
+
+def _map(path: Path, n: int) -> NDArray[np.float32]:
+    """Map a triangle of n samples after checking its size."""
+    expected = 4 * (n * (n + 1) // 2)
+    try:
+        size = path.stat().st_size
+        if size != expected:
+            raise FormatError(
+                "E707",
+                f"has {size} bytes, expected {expected} = 4 n (n+1)/2 for the {n} samples of the "
+                ".grm.id: a truncated copy, or an .id file of another GRM?",
+                str(path),
+            )
+        return np.memmap(path, dtype="<f4", mode="r", shape=(n * (n + 1) // 2,))
+    except OSError as error:
+        raise FileAccessError("E701", f"cannot read {path}: {error.strerror}") from error
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads(read_text(path).body)
+        known = manifest["format_version"] == FORMAT_VERSION
+        _ = (manifest["samples"]["n"], manifest["missing"], manifest["n_variants"])
+        _ = [(g["name"], g["n_variants"]) for g in manifest["groups"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise FormatError("E708", "is not a manifest of `lmmgwas grm`", str(path)) from error
+    if not known:
+        raise FormatError("E708", "was written by another version: build the GRM again", str(path))
+    return dict(manifest)
+
+
+def write_eigen(path: Path, decomposition: SpectralDecomposition) -> None:
+    """Keep a decomposition: one array of n + 1 rows."""
+    with path.open("wb") as stream:
+        stacked = np.vstack([decomposition.S[None, :], decomposition.U])
+        np.save(stream, stacked, allow_pickle=False)
+
+
+def read_eigen(path: Path, n: int, grm_scale: float) -> SpectralDecomposition | None:
+    """Return the kept decomposition, None where there is none of n samples."""
+    if not path.exists():
+        return None
+    try:
+        stacked = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise FormatError("E709", "cannot be read as a kept decomposition", str(path)) from error
+    if stacked.shape != (n + 1, n) or stacked.dtype != np.float64:
+        return None
+    return SpectralDecomposition(stacked[0].copy(), stacked[1:], grm_scale)

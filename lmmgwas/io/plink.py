@@ -1,0 +1,392 @@
+"""PLINK 1 file sets. The text files are read here, the genotype bytes by bed-reader.
+
+bed-reader never sees the .bim and .fam: it would take `#` for a comment and send positions
+through float32. It gets the counts, after the .bed has been held against them.
+"""
+
+import stat
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from bed_reader import open_bed
+from numpy.typing import NDArray
+
+from lmmgwas.errors import FileAccessError, FormatError, MismatchError, Problem
+from lmmgwas.io.text import (
+    PLINK_MAGIC,
+    Remarks,
+    access_error,
+    detect_format,
+    file_identity,
+    is_number,
+    one_tab,
+    read_text,
+    refuse_rows,
+    shown,
+    string_columns,
+)
+from lmmgwas.model.genotypes import Calls, Indices, RawVariants, Samples
+
+HEADER_BYTES = 3
+MAX_POSITION = 2**31 - 1
+MAX_ALLELE_BYTES = 1 << 20
+
+_BIM_COLUMNS = ("chrom", "marker_id", "cm", "pos", "effect_allele", "other_allele")
+# A sample without any call but homozygous A1 is taken for padding when so many variants ...
+_AUDIT_MIN_VARIANTS = 50
+# ... make it this improbable (log10), and no other sample comes near it: linked variants and
+# inbred lines make the probability, which takes variants as independent, far too small.
+_AUDIT_LOG10_P = -9.0
+_AUDIT_MAX_SHARE = 0.95
+_AUDIT_CALLS = 20_000_000
+
+
+def read_bim(path: str | Path) -> tuple[RawVariants, Remarks]:
+    """Read a .bim file; return its variants and what is to be said about it.
+
+    Notes: CRLF, byte order mark, no cM column, odd cM values. Warnings: unknown positions.
+
+    Raises
+    ------
+    FormatError
+        E201 (columns), E202 (blank line), E203 (position), E204 (a .pvar), E205 (several
+        alleles in one), E207 (allele too long), and those of `read_text`.
+    """
+    file = read_text(path)
+    body = one_tab(file.body)
+    if body.startswith((b"#CHROM", b"##fileformat")):
+        message = "this is a .pvar or VCF file, not a .bim: convert it with plink2 --make-bed"
+        raise FormatError("E204", message, f"{file.path}:1")
+    width = _check_bim_lines(body, file.path)
+    names = [name for name in _BIM_COLUMNS if name != "cm" or width == len(_BIM_COLUMNS)]
+    columns = string_columns(body, names)
+    pos = _positions(columns["pos"], file.path)
+    for name in ("effect_allele", "other_allele"):
+        _check_alleles(columns[name], file.path)
+    chrom = columns["chrom"].dictionary_encode()
+    variants = RawVariants(
+        labels=tuple(chrom.dictionary.to_pylist()),
+        label_code=np.array(chrom.indices, dtype=np.int32),
+        pos=pos,
+        marker_id=columns["marker_id"],
+        effect_allele=columns["effect_allele"],
+        other_allele=columns["other_allele"],
+    )
+    return variants, file.remarks + _bim_remarks(columns.get("cm"), pos, file.path)
+
+
+def read_fam(path: str | Path) -> tuple[Samples, Remarks]:
+    """Read a .fam file; return its samples and what is to be said about it.
+
+    FID 0 becomes "". Sex is 1 or 2, anything else 0. Columns after the sixth are ignored.
+    Notes: CRLF, byte order mark, FID 0, unknown sex codes, fewer than 6 or more columns.
+
+    Raises
+    ------
+    FormatError
+        E301 (duplicate sample), E302 (IID 0), E303 (columns), E204 (a .psam).
+    """
+    file = read_text(path)
+    # bytes.split() splits at blanks and tabs only; str.split() would also at Unicode blanks.
+    lines = file.body.rstrip(b" \t\n").split(b"\n") if file.body.strip(b" \t\n") else []
+    rows = [line.split(maxsplit=6) for line in lines]
+    _check_fam_lines(rows, file.path)
+    fid = tuple("" if row[0] == b"0" else row[0].decode("utf-8") for row in rows)
+    iid = tuple(row[1].decode("utf-8") for row in rows)
+    _check_fam_ids(fid, iid, file.path)
+    codes = [row[4] if len(row) > 4 else b"0" for row in rows]
+    sex = np.array([{b"1": 1, b"2": 2}.get(code, 0) for code in codes], dtype=np.int8)
+    notes = []
+    if n_zero := fid.count(""):
+        notes.append(f"{file.path}: FID 0 of {n_zero} samples was read as no FID")
+    if n_odd := sum(code not in (b"0", b"1", b"2") for code in codes):
+        notes.append(f"{file.path}: sex codes other than 0, 1, 2 of {n_odd} samples mean unknown")
+    if rows and len(rows[0]) < 6:
+        notes.append(f"{file.path}: {len(rows[0])} columns, accepted (PLINK writes 6)")
+    if any(len(row) > 6 for row in rows):
+        notes.append(f"{file.path}: the columns after the sixth were ignored")
+    return Samples(fid, iid, sex), file.remarks + Remarks(tuple(notes))
+
+
+class BedSource:
+    """A PLINK 1 file set as a `GenotypeSource`. Calls count the allele of .bim column 5."""
+
+    def __init__(
+        self,
+        paths: tuple[Path, Path, Path],
+        samples: Samples,
+        variants: RawVariants,
+        remarks: Remarks,
+        num_threads: int,
+    ) -> None:
+        self.samples = samples
+        self.variants = variants
+        self.notes = remarks.notes
+        self.warnings = remarks.warnings
+        self._paths = paths
+        self._num_threads = num_threads
+        self._identities = tuple(file_identity(path) for path in paths)
+        self._reader: Any = open_bed(
+            paths[0], iid_count=len(samples), sid_count=len(variants), count_A1=True
+        )
+
+    @classmethod
+    def open(
+        cls, bed: str | Path, bim: str | Path, fam: str | Path, num_threads: int = 1
+    ) -> "BedSource":
+        """Read the .bim and .fam and hold the .bed against them.
+
+        Raises
+        ------
+        FormatError
+            E101 (size), E102 (not a .bed), E103 (individual-major), E104 (last byte), E105 (not
+            a regular file), and those of `read_bim` and `read_fam`.
+        MismatchError
+            E106: no variants or no samples.
+        FileAccessError
+            E701: a file is missing or cannot be read.
+        """
+        paths = (Path(bed), Path(bim), Path(fam))
+        samples, fam_remarks = read_fam(paths[2])
+        variants, bim_remarks = read_bim(paths[1])
+        n, m = len(samples), len(variants)
+        for count, what, path in ((n, "samples", paths[2]), (m, "variants", paths[1])):
+            if not count:
+                message = f"the file holds no {what}: nothing can be analysed"
+                raise MismatchError("E106", message, str(path))
+        try:
+            _check_header(paths[0])
+            _check_size(paths, n, m)
+            warning = _audit_last_bytes(paths[0], samples, m)
+            remarks = fam_remarks + bim_remarks + Remarks(warnings=(warning,) if warning else ())
+            return cls(paths, samples, variants, remarks, num_threads)
+        except OSError as error:
+            raise access_error(paths[0], error) from error
+
+    def read(self, variant_index: Indices) -> Calls:
+        """Return the calls (b, n) of these variants for all samples, C-contiguous.
+
+        Raises FileAccessError (E701) with the variants and the byte offset.
+        """
+        index = np.ascontiguousarray(variant_index, dtype=np.intp)
+        if not index.size:
+            return np.empty((0, len(self.samples)), dtype=np.int8)
+        first, last = int(index.min()), int(index.max())
+        if first < 0 or last >= len(self.variants):
+            raise IndexError(f"variants {first} to {last} of {len(self.variants)}")
+        try:
+            # In Fortran order bed-reader writes variant by variant: the transpose is no copy.
+            calls = self._reader.read(
+                index=(None, index), dtype="int8", order="F", num_threads=self._num_threads
+            )
+        except (OSError, ValueError) as error:  # ValueError: the file no longer has its size
+            offset = HEADER_BYTES + first * _bytes_per_variant(len(self.samples))
+            message = f"reading variants {first + 1} to {last + 1} (from byte {offset}) failed"
+            hint = f"{error}; was the file changed or its disk lost during the run? Start again"
+            raise FileAccessError("E701", f"{message}: {hint}", str(self._paths[0])) from error
+        block: Calls = calls.T
+        return block
+
+    def paths(self) -> tuple[Path, Path, Path]:
+        """Return the .bed, .bim and .fam files."""
+        return self._paths
+
+    def check_unchanged(self) -> None:
+        """Refuse (E106) files that are not those that were opened: another size, time or inode."""
+        for path, before in zip(self._paths, self._identities, strict=True):
+            if file_identity(path) != before:
+                message = "the file was changed or replaced during the run: start again"
+                raise FileAccessError("E106", message, str(path))
+
+
+def _check_bim_lines(body: bytes, path: str) -> int:
+    """Return the number of columns, 6 or 5, which every line has."""
+    if not body:
+        return len(_BIM_COLUMNS)
+    data = np.frombuffer(body + b"\n", dtype=np.uint8)
+    ends = np.flatnonzero(data == ord("\n"))
+    tabs = np.flatnonzero(data == ord("\t"))
+    n_fields = np.diff(np.searchsorted(tabs, ends), prepend=0) + 1
+    blank = np.diff(ends, prepend=-1) == 1
+    message = "blank line within the file: remove it, or restore the variant that was here"
+    refuse_rows("E202", np.flatnonzero(blank), path, lambda row: message)
+    width = 5 if (n_fields == 5).all() else 6
+    expected = "expected 6 (chromosome, ID, cM, position, allele 1, allele 2)"
+    wrong = np.flatnonzero(n_fields != width)
+    refuse_rows("E201", wrong, path, lambda row: f"{n_fields[row]} columns, {expected}")
+    return width
+
+
+def _positions(texts: Any, path: str) -> Indices:
+    def say(row: int) -> str:
+        return _bad_position(texts[row].as_py(), row)
+
+    plain = np.array(pc.match_substring_regex(texts, r"^-?[0-9]{1,18}$"), dtype=np.bool_)
+    refuse_rows("E203", np.flatnonzero(~plain), path, say)
+    pos = np.array(texts.cast(pa.int64()), dtype=np.int64)
+    refuse_rows("E203", np.flatnonzero(pos > MAX_POSITION), path, say)
+    return pos
+
+
+def _bad_position(text: str, row: int) -> str:
+    if text.isascii() and text.lstrip("-").isdecimal():
+        hint = "the number is too large: is it in base pairs?"
+    elif is_number(text):
+        hint = "exported from Excel or R? Write it in full, without sign, point and exponent"
+    elif row == 0:
+        hint = "a .bim file has no header: remove line 1 if it is one"
+    else:
+        hint = "column 4 holds base pairs; write 0 where the position is unknown"
+    return f"position {shown(text)} is not an integer up to {MAX_POSITION}; {hint}"
+
+
+def _check_alleles(alleles: Any, path: str) -> None:
+    remedy = "split the variant with `bcftools norm -m-` or plink2, and convert it again"
+    said = f"is several alleles, not one: {remedy}"
+    several = np.flatnonzero(np.array(pc.match_substring(alleles, ","), dtype=np.bool_))
+    refuse_rows("E205", several, path, lambda row: f"{shown(alleles[row].as_py())} {said}")
+    lengths = np.array(pc.binary_length(alleles), dtype=np.int64)
+    limit = f"at most {MAX_ALLELE_BYTES} are read: name it <DEL> or the like"
+    too_long = np.flatnonzero(lengths > MAX_ALLELE_BYTES)
+    refuse_rows("E207", too_long, path, lambda row: f"allele of {lengths[row]} bytes; {limit}")
+
+
+def _bim_remarks(cm: Any | None, pos: Indices, path: str) -> Remarks:
+    notes, warnings = [], []
+    if cm is None:
+        notes.append(f"{path}: 5 columns, accepted (no cM column)")
+    elif n_odd := len(cm) - int(pc.sum(pc.match_substring_regex(cm, r"^[0-9.]")).as_py() or 0):
+        notes.append(f"{path}: negative or missing cM on {n_odd} lines (cM is not used)")
+    if n_unknown := int((pos <= 0).sum()):
+        warnings.append(
+            f"{path}: {n_unknown} variants have position 0 or less, which means unknown: they are "
+            "tested, written with position 0 and left out of the Manhattan plot"
+        )
+    return Remarks(tuple(notes), tuple(warnings))
+
+
+def _check_fam_lines(rows: list[list[bytes]], path: str) -> None:
+    if not rows:
+        return
+    if rows[0][:1] in ([b"#FID"], [b"#IID"]) or rows[0][:2] == [b"FID", b"IID"]:
+        message = "this is a .psam or has a header: convert it with plink2 --make-bed"
+        raise FormatError("E204", f"{message}, or remove line 1", f"{path}:1")
+    width = len(rows[0]) if 4 <= len(rows[0]) < 6 else 6
+    n_fields = np.array([min(len(row), 6) for row in rows])
+    expected = f"expected {width} (FID, IID, father, mother, sex, phenotype): mend the line"
+    wrong = np.flatnonzero(n_fields != width)
+    refuse_rows("E303", wrong, path, lambda row: f"{len(rows[row])} columns, {expected}")
+
+
+def _check_fam_ids(fid: tuple[str, ...], iid: tuple[str, ...], path: str) -> None:
+    first: dict[tuple[str, str], int] = {}
+    problems = []
+    for line, key in enumerate(zip(fid, iid, strict=True), 1):
+        if key[1] == "0":
+            message = "IID 0 means no ID: give the sample its ID"
+            problems.append(Problem("E302", message, f"{path}:{line}"))
+        elif (earlier := first.setdefault(key, line)) != line:
+            message = f"sample {key[0] or '0'} {key[1]} is on lines {earlier} and {line}"
+            remedy = "give each sample an ID of its own (plink2 --update-ids)"
+            problems.append(Problem("E301", f"{message}: {remedy}", f"{path}:{line}"))
+    if problems:
+        raise FormatError.of(problems)
+
+
+def _bytes_per_variant(n: int) -> int:
+    return (n + 3) // 4
+
+
+def _check_header(bed: Path) -> None:
+    # Asked before it is opened: opening a pipe would wait for its writer.
+    if not stat.S_ISREG(bed.stat().st_mode):
+        message = "not a regular file, which random access needs: copy the data to a file"
+        raise FormatError("E105", message, str(bed))
+    with bed.open("rb") as handle:
+        head = handle.read(4096)
+    if len(head) < HEADER_BYTES:
+        message = f"{len(head)} bytes, where the header alone takes 3: truncated copy?"
+        raise FormatError("E101", message, str(bed))
+    if head[:2] != PLINK_MAGIC or head[2] not in (0, 1):
+        message = f"not a PLINK .bed file: it begins {head[:3].hex(' ')}, expected 6c 1b 01"
+        raise FormatError("E102", f"{message}; {detect_format(head)}", str(bed))
+    if head[2] == 0:
+        message = "individual-major .bed (mode byte 00, expected 01), which no program writes now"
+        raise FormatError("E103", f"{message}: convert it with plink2 --make-bed", str(bed))
+
+
+def _check_size(paths: tuple[Path, Path, Path], n: int, m: int) -> None:
+    bed, bim, fam = paths
+    have, width = bed.stat().st_size, _bytes_per_variant(n)
+    expected = HEADER_BYTES + m * width
+    if have == expected:
+        return
+    off = f"short by {expected - have}" if have < expected else f"{have - expected} too many"
+    message = f"{have} bytes, expected {expected} = 3 + {m} variants x ceil({n} samples/4), {off}"
+    hints = []
+    fits_m, rest_m = divmod(have - HEADER_BYTES, width)
+    if fits_m and not rest_m:
+        side = f"{fits_m - m} lines short" if fits_m > m else f"{m - fits_m} lines too long"
+        hints.append(f"the size fits {fits_m} variants, {bim.name} has {m}: is it {side}?")
+    fits_width, rest_n = divmod(have - HEADER_BYTES, m)
+    if fits_width and not rest_n:
+        fits_n = f"{4 * fits_width - 3} to {4 * fits_width}"
+        hints.append(f"the size fits {fits_n} samples, {fam.name} has {n}")
+    if have < expected:
+        hints.append("truncated copy?")
+    hints.append("Restore the three files from one and the same set")
+    raise FormatError("E101", f"{message}; {'; '.join(hints)}", str(bed))
+
+
+def _audit_last_bytes(bed: Path, samples: Samples, m: int) -> str | None:
+    """Hold the last byte of each variant against the number of samples.
+
+    A .fam with a line too few leaves calls in the padding bits; with a line too many, padding
+    reads as a sample that is homozygous A1 everywhere. Either moves genotypes to other people.
+
+    Returns a warning where such a sample may be genuine.
+    """
+    n = len(samples)
+    width = _bytes_per_variant(n)
+    data = np.memmap(bed, dtype=np.uint8, mode="r", offset=HEADER_BYTES, shape=(m, width))
+    last = np.array(data[:, -1])
+    used = n - 4 * (width - 1)
+    n_dirty = int(np.count_nonzero(last >> (2 * used))) if used < 4 else 0
+    if n_dirty:
+        message = f"bits after the last of {n} samples are set in {n_dirty} of {m} variants"
+        remedy = (
+            "does the .fam lack a line? Then genotypes would go to the wrong people. Compare it "
+            "with its origin; if the count is right, a careless converter wrote the .bed, and "
+            "plink2 --make-bed repairs it"
+        )
+        raise FormatError("E104", f"{message}: {remedy}", str(bed))
+    seen = int(np.bitwise_or.reduce(last))
+    suspects = 0
+    while suspects < used and not (seen >> (2 * (used - 1 - suspects))) & 3:
+        suspects += 1
+    if not suspects:
+        return None
+    who = ", ".join(samples.iid[n - suspects :])
+    message = f"the last {suspects} of {n} samples ({who}) are homozygous A1 in all {m} variants"
+    if _is_padding(data, n, suspects):
+        remedy = f"does the .fam have {suspects} lines too many? Compare it with its origin"
+        raise FormatError("E104", f"{message}, as padding is: {remedy}", str(bed))
+    return f"{bed}: {message}; if that is not so, the .fam has lines too many"
+
+
+def _is_padding(data: NDArray[np.uint8], n: int, suspects: int) -> bool:
+    """Tell whether samples that are homozygous A1 everywhere are too improbable to be genuine."""
+    m = data.shape[0]
+    if m < _AUDIT_MIN_VARIANTS or n == suspects:
+        return False
+    n_read = min(m, max(16, min(256, _AUDIT_CALLS // n)))
+    rows = np.linspace(0, m - 1, n_read).astype(np.intp)
+    codes = (data[rows][:, :, None] >> np.array([0, 2, 4, 6], dtype=np.uint8)) & 3
+    homozygous = codes.reshape(n_read, -1)[:, : n - suspects] == 0
+    # One more sample than there are, so that a share of 0 does not decide alone.
+    share = (homozygous.sum(axis=1) + 1) / (n - suspects + 1)
+    log10_p = m * float(np.log10(share).mean())
+    return log10_p < _AUDIT_LOG10_P and float(homozygous.mean(axis=0).max()) < _AUDIT_MAX_SHARE

@@ -1,0 +1,175 @@
+"""From a GRM to what the scan needs: null models and whitening of all traits of an analysis.
+
+LOCO is not a mode here: leaving a chromosome out is another K, hence another call. Traits
+that share their samples share one spectral rotation; each has a Cholesky rotation of its own.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lmmgwas.model.null_model import NullModel, fit_cholesky, fit_spectral, fit_without_grm
+from lmmgwas.model.samples import StandardTrait
+from lmmgwas.model.spectrum import SpectralDecomposition, decompose
+from lmmgwas.model.whitening import (
+    CholeskyRotation,
+    IdentityRotation,
+    Precision,
+    Rotation,
+    SpectralRotation,
+    WhitenedTrait,
+    WhitenerKind,
+    cholesky_columns,
+    spectral_weights,
+    whiten_trait,
+)
+from lmmgwas.numerics.likelihood import CholeskyReml
+from lmmgwas.numerics.linalg import NotPositiveDefiniteError
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FittedTrait:
+    """One trait under one GRM."""
+
+    null: NullModel
+    whitened: WhitenedTrait
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SharedRotation:
+    """A rotation and the traits (indices into the analysis) that are tested after it."""
+
+    rotation: Rotation
+    traits: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FittedGroup:
+    """All traits of an analysis under one GRM. `kind` is what was used in the end."""
+
+    kind: WhitenerKind
+    traits: tuple[FittedTrait, ...]
+    rotations: tuple[SharedRotation, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Analysis:
+    """Traits with the same samples and covariates, and how they are to be fitted."""
+
+    traits: tuple[StandardTrait, ...]
+    X: Array  # (n, c) orthonormal
+    kind: WhitenerKind
+    precision: Precision
+    h2: float | None  # fixed, or None to estimate it
+
+
+@dataclass(frozen=True, slots=True)
+class WhitenerCost:
+    """The two costs that the choice of a whitener compares, in units of 1e9 operations."""
+
+    spectral: float
+    cholesky: float
+
+    @property
+    def kind(self) -> WhitenerKind:
+        """The cheaper one."""
+        cheaper = self.spectral < self.cholesky
+        return WhitenerKind.SPECTRAL if cheaper else WhitenerKind.CHOLESKY
+
+
+def whitener_cost(
+    n_samples: int, n_variants: int, n_groups: int, n_traits: int, *, kept: bool
+) -> WhitenerCost:
+    """Return the cost of either whitener for traits that share their samples.
+
+    Spectral: 9 n^3 for each decomposition (none where they are kept on disk), and a product of
+    2 n^2 for each variant, float32 at twice the speed of float64. Cholesky: for each trait
+    about three likelihoods with derivatives, n^3 each at half the speed of a product, and a
+    solve of n^2 for each variant.
+    """
+    n, m = float(n_samples), float(n_variants)
+    fits = n_groups + 1
+    spectral = (0.0 if kept else 9.0 * n**3 * fits) + n * n * m
+    cholesky = n_traits * (6.0 * n**3 * fits + 0.7 * n * n * m)
+    return WhitenerCost(spectral / 1e9, cholesky / 1e9)
+
+
+def fit_group(
+    analysis: Analysis,
+    K: Array,
+    grm_scale: float,
+    *,
+    starts: Sequence[float | None],
+    decomposition: SpectralDecomposition | None = None,
+) -> FittedGroup:
+    """Fit all traits of an analysis under K (n, n), centred and scaled; may destroy K.
+
+    `starts` holds a good first h2 for each trait, or None. Where a Cholesky factorisation
+    fails (h2 near 1 under a singular K), the spectral route is taken instead.
+    """
+    if analysis.kind is WhitenerKind.CHOLESKY:
+        try:
+            return _fit_cholesky_group(analysis, K, grm_scale, starts)
+        except NotPositiveDefiniteError:
+            decomposition = None
+    return _fit_spectral_group(analysis, decomposition or decompose(K, grm_scale))
+
+
+def _fit_spectral_group(analysis: Analysis, decomposition: SpectralDecomposition) -> FittedGroup:
+    """One decomposition, one rotation; O(n) for each trait after it."""
+    S, U = decomposition.S, decomposition.U
+    X_rot = U.T @ analysis.X
+    fitted = []
+    for trait in analysis.traits:
+        y_rot = U.T @ trait.values
+        null = fit_spectral(S, y_rot, X_rot, trait, decomposition.grm_scale, analysis.h2)
+        weights = spectral_weights(S, null.h2)
+        fitted.append(FittedTrait(null, whiten_trait(y_rot, X_rot, weights, trait.sd)))
+    rotation = SpectralRotation(_cast(U, analysis.precision))
+    shared = SharedRotation(rotation, tuple(range(len(fitted))))
+    return FittedGroup(WhitenerKind.SPECTRAL, tuple(fitted), (shared,))
+
+
+def _fit_cholesky_group(
+    analysis: Analysis, K: Array, grm_scale: float, starts: Sequence[float | None]
+) -> FittedGroup:
+    """One factorisation of V for each trait."""
+    fitted, rotations = [], []
+    for k, (trait, start) in enumerate(zip(analysis.traits, starts, strict=True)):
+        likelihood = CholeskyReml(K, trait.values, analysis.X)
+        null = fit_cholesky(likelihood, trait, analysis.X, grm_scale, analysis.h2, start)
+        L = likelihood.factor(null.h2)
+        columns = cholesky_columns(L, np.column_stack([trait.values, analysis.X]))
+        whitened = whiten_trait(columns[:, 0], columns[:, 1:], None, trait.sd)
+        fitted.append(FittedTrait(null, whitened))
+        rotation = CholeskyRotation(_cast(L, analysis.precision))
+        rotations.append(SharedRotation(rotation, (k,)))
+    return FittedGroup(WhitenerKind.CHOLESKY, tuple(fitted), tuple(rotations))
+
+
+def fit_without_relatedness(analysis: Analysis) -> FittedGroup:
+    """Ordinary least squares: h2 = 0, no GRM, no rotation."""
+    fitted = tuple(
+        FittedTrait(
+            fit_without_grm(trait, analysis.X),
+            whiten_trait(trait.values, analysis.X, None, trait.sd),
+        )
+        for trait in analysis.traits
+    )
+    shared = SharedRotation(IdentityRotation(), tuple(range(len(fitted))))
+    return FittedGroup(WhitenerKind.IDENTITY, fitted, (shared,))
+
+
+def _cast(matrix: Array, precision: Precision) -> NDArray[Any]:
+    return np.ascontiguousarray(matrix, dtype=precision.dtype)
+
+
+def suggested_starts(fits: Sequence[FittedTrait]) -> list[float | None]:
+    """Return the first h2 for each trait's LOCO fits: the whole-genome optimum, where inside."""
+    return [None if math.isnan(fit.null.h2_se) else fit.null.h2 for fit in fits]

@@ -1,0 +1,140 @@
+"""The null model: variance components of a trait without any variant, by REML.
+
+    y = X b + g + e,   g ~ N(0, sigma2 h2 K),   e ~ N(0, sigma2 (1 - h2) I)
+
+K is centred and scaled to mean diagonal 1, so that h2 is the share of the trait's variance
+that the markers explain. Traits are standardised and X is orthonormal here; what a
+`NullModel` reports is in the trait's own unit.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lmmgwas.errors import DegenerateError
+from lmmgwas.model.samples import StandardTrait
+from lmmgwas.numerics.likelihood import CholeskyReml, RestrictedLikelihood, SpectralReml
+from lmmgwas.numerics.linalg import NotPositiveDefiniteError
+from lmmgwas.numerics.optimise import (
+    COARSE_GRID,
+    FINE_GRID,
+    Optimum,
+    Status,
+    maximise,
+    maximise_from,
+)
+from lmmgwas.numerics.tails import half_chi2_p
+
+Array = NDArray[np.float64]
+
+MIN_RESIDUAL_SHARE = 1e-10
+
+
+@dataclass(frozen=True, slots=True)
+class NullModel:
+    """The fitted variance components of one trait and one GRM."""
+
+    h2: float
+    h2_se: float  # NaN at a bound, when flat, when fixed
+    sigma2: float
+    loglik: float
+    loglik_without_grm: float  # at h2 = 0
+    status: Status
+    grm_scale: float  # NaN where there is no GRM
+
+    @property
+    def sigma_g2(self) -> float:
+        """Variance of the genetic part; sigma_g2/grm_scale is per unit of the given matrix."""
+        return self.sigma2 * self.h2
+
+    @property
+    def sigma_e2(self) -> float:
+        """Variance of the residual part."""
+        return self.sigma2 * (1.0 - self.h2)
+
+    @property
+    def p_h2(self) -> float:
+        """Likelihood-ratio p of h2 = 0, which lies on the boundary (Self and Liang, 1987)."""
+        return half_chi2_p(2.0 * (self.loglik - self.loglik_without_grm))
+
+
+def check_residual(name: str, trait: StandardTrait, X: Array) -> None:
+    """Raise DegenerateError when the covariates leave nothing of the trait."""
+    residual = trait.values - X @ (X.T @ trait.values)
+    share = float(residual @ residual) / trait.values.size
+    if share < MIN_RESIDUAL_SHARE:
+        raise DegenerateError(
+            "E408",
+            f"trait '{name}' is a linear function of the covariates (residual share of variance "
+            f"{share:.2g}): there is nothing left for a variant to explain; is the trait, or a "
+            "copy of it, among the covariates?",
+        )
+
+
+def fit_spectral(
+    S: Array, y_rot: Array, X_rot: Array, trait: StandardTrait, grm_scale: float, h2: float | None
+) -> NullModel:
+    """Fit by REML in the rotated basis, O(n c^2) a step; `h2` fixes it."""
+    likelihood = SpectralReml(S, y_rot, X_rot)
+    optimum = _fixed(likelihood, h2) if h2 is not None else maximise(likelihood, FINE_GRID)
+    return _report(likelihood, optimum, trait, grm_scale, X_rot.shape[1])
+
+
+def fit_cholesky(
+    likelihood: CholeskyReml,
+    trait: StandardTrait,
+    X: Array,
+    grm_scale: float,
+    h2: float | None,
+    start: float | None,
+) -> NullModel:
+    """Fit by REML with a factorisation at each step; `start` (the whole-genome h2) saves the grid.
+
+    Raises NotPositiveDefiniteError where V cannot be factored at the optimum.
+    """
+    optimum = None
+    if h2 is not None:
+        optimum = _fixed(likelihood, h2)
+    elif start is not None:
+        try:
+            optimum = maximise_from(likelihood, start)
+        except NotPositiveDefiniteError:
+            optimum = None
+    if optimum is None:
+        optimum = maximise(likelihood, COARSE_GRID)
+    return _report(likelihood, optimum, trait, grm_scale, X.shape[1])
+
+
+def fit_without_grm(trait: StandardTrait, X: Array) -> NullModel:
+    """Return the model of h2 = 0, ordinary least squares, which needs no GRM."""
+    likelihood = SpectralReml(np.ones_like(trait.values), trait.values, X)
+    optimum = _fixed(likelihood, 0.0)
+    return _report(likelihood, optimum, trait, math.nan, X.shape[1])
+
+
+def _fixed(likelihood: RestrictedLikelihood, h2: float) -> Optimum:
+    return Optimum(likelihood.point(h2), Status.FIXED, 1)
+
+
+def _report(
+    likelihood: RestrictedLikelihood,
+    optimum: Optimum,
+    trait: StandardTrait,
+    grm_scale: float,
+    n_covariates: int,
+) -> NullModel:
+    """Bring the optimum back to the trait's unit."""
+    point = optimum.point
+    unit = (trait.values.size - n_covariates) * math.log(trait.sd)
+    known = optimum.status is Status.CONVERGED and point.information > 0.0
+    return NullModel(
+        h2=point.h2,
+        h2_se=1.0 / math.sqrt(point.information) if known else math.nan,
+        sigma2=point.sigma2 * trait.sd**2,
+        loglik=point.loglik - unit,
+        loglik_without_grm=likelihood.loglik(0.0) - unit,
+        status=optimum.status,
+        grm_scale=grm_scale,
+    )

@@ -1,0 +1,77 @@
+"""Who is analysed, in which order, with which trait values.
+
+Everything here is after the join: rows are samples of the genotype file, in its order.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special, stats
+
+from lmmgwas.errors import DegenerateError
+
+Array = NDArray[np.float64]
+
+MIN_SAMPLES = 10
+_SD_RANGE = (1e-150, 1e150)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StandardTrait:
+    """A trait centred and scaled to unit variance, so that no later sum loses digits."""
+
+    values: Array  # (n,) mean 0, mean square 1
+    mean: float
+    sd: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SampleTable:
+    """The samples of one analysis, in the order of the genotype file.
+
+    Traits that share all of this share the decomposition and the rotation of each block.
+    """
+
+    rows: NDArray[np.int64]  # (n,) columns in the blocks of calls
+    grm_rows: NDArray[np.int64]  # (n,) rows of the GRM
+    males: NDArray[np.int64]  # columns in the blocks of calls of the males among `rows`
+    X: Array  # (n, c) orthonormal covariate basis
+
+    @property
+    def n_samples(self) -> int:
+        """n."""
+        return self.rows.size
+
+
+def standardise_trait(name: str, values: Array) -> StandardTrait:
+    """Return the trait with mean 0 and variance 1 (divisor n), by a two-pass mean.
+
+    Raises DegenerateError when the trait is constant or its spread is out of range.
+    """
+    shift = float(values.mean())
+    with np.errstate(over="ignore", under="ignore"):
+        centred = values - shift
+        centred = centred - centred.mean()
+        largest = float(np.abs(centred).max())
+        sd = 0.0 if largest == 0.0 else largest * float(np.sqrt(np.mean((centred / largest) ** 2)))
+    if sd == 0.0 or largest <= 4.0 * np.finfo(float).eps * abs(shift):
+        raise DegenerateError(
+            "E404",
+            f"trait '{name}' is constant ({shift:.8g}) over the {values.size} analysed samples: "
+            "there is nothing to explain; check the column and the missing-value codes",
+        )
+    if not _SD_RANGE[0] <= sd <= _SD_RANGE[1]:
+        raise DegenerateError(
+            "E409", f"trait '{name}' has a standard deviation of {sd:.3g}: change its unit"
+        )
+    return StandardTrait(centred / sd, shift, sd)
+
+
+def rank_inverse_normal(values: Array) -> Array:
+    """Return the rank-based inverse normal transform, ties at their mean rank.
+
+    Quantiles at (rank - 3/8)/(n + 1/4): Blom (1958), as in Beasley, Erickson and Allison (2009).
+    """
+    ranks = stats.rankdata(values)
+    return np.asarray(special.ndtri((ranks - 0.375) / (values.size + 0.25)))

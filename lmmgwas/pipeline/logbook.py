@@ -1,0 +1,148 @@
+"""The run's voice: what it says on the terminal and in PREFIX.log, and the warnings it gave.
+
+A log that cannot be written is not a failed result: such errors are swallowed here.
+"""
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import TextIO
+
+from lmmgwas.errors import LmmgwasError, UsageError, escape_control
+
+_PROGRESS_SECONDS = 30.0
+_BAR_SECONDS = 0.2
+
+
+class StrictWarningError(LmmgwasError):
+    """A warning under `--strict`."""
+
+    exit_code = 5
+
+
+class Logbook:
+    """Messages to stderr and to a file. Use it as a context."""
+
+    def __init__(self, path: Path, *, verbosity: int, strict: bool) -> None:
+        self.warnings: list[str] = []
+        self.broken_pipe = False
+        self._strict = strict
+        self._verbosity = verbosity
+        self._file: TextIO | None = None
+        self._start = time.monotonic()
+        with contextlib.suppress(OSError):
+            self._file = path.open("w", encoding="utf-8", newline="\n")
+
+    def say(self, text: str = "") -> None:
+        """Print lines."""
+        self._write(text, terminal=self._verbosity >= 1)
+
+    def detail(self, text: str) -> None:
+        """Print lines under `--verbose`; the file has them always."""
+        self._write(text, terminal=self._verbosity >= 2)
+
+    def warn(self, code: str, text: str) -> None:
+        """Print a warning and keep it for the manifest; an error under `--strict`."""
+        if self._strict:
+            raise StrictWarningError(code, f"{text} (a warning, and --strict makes it an error)")
+        self.warnings.append(text)
+        self._write(f"Warning [{code}]: {text}", terminal=True)
+
+    def seconds(self) -> float:
+        """Seconds since the run began."""
+        return time.monotonic() - self._start
+
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Say what is being done, and at the end how long it took."""
+        began = time.monotonic()
+        self.detail(f"{name} ...")
+        yield
+        self.detail(f"{name}: {time.monotonic() - began:.1f} s")
+
+    def _write(self, text: str, *, terminal: bool) -> None:
+        clean = "\n".join(escape_control(line) for line in text.split("\n"))
+        if self._file is not None:
+            with contextlib.suppress(OSError, ValueError):
+                self._file.write(clean + "\n")
+                self._file.flush()
+        if terminal and not self.broken_pipe:
+            try:
+                print(clean, file=sys.stderr, flush=True)
+            except BrokenPipeError:
+                self.broken_pipe = True
+            except (OSError, ValueError):
+                pass
+
+    def __enter__(self) -> "Logbook":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(error, LmmgwasError) and self._file is not None:
+            with contextlib.suppress(OSError, ValueError):
+                self._file.write(f"Error {error}\n")
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                self._file.close()
+            self._file = None
+
+
+class Progress:
+    """Variants done: a bar on a terminal, otherwise one line every 30 s."""
+
+    def __init__(self, log: Logbook, name: str, total: int, *, quiet: bool) -> None:
+        self._log = log
+        self._name = name
+        self._total = max(total, 1)
+        self._done = 0
+        self._began = self._last = time.monotonic()
+        self._bar = sys.stderr is not None and sys.stderr.isatty() and not quiet
+        self._drawn = False
+
+    def advance(self, n: int) -> None:
+        """Count n more variants."""
+        self._done += n
+        now = time.monotonic()
+        if now - self._last < (_BAR_SECONDS if self._bar else _PROGRESS_SECONDS):
+            return
+        self._last = now
+        rate = self._done / max(now - self._began, 1e-9)
+        left = (self._total - self._done) / max(rate, 1e-9)
+        line = (
+            f"{self._name}: {self._done:,} of {self._total:,} variants, "
+            f"{rate:,.0f} per second, {left:.0f} s left"
+        )
+        if self._bar:
+            self._draw(f"\r{line}\033[K")
+        else:
+            self._log.say(line)
+
+    def close(self) -> None:
+        """Remove the bar and say the rate."""
+        if self._drawn:
+            self._draw("\r\033[K")
+        seconds = max(time.monotonic() - self._began, 1e-9)
+        self._log.detail(
+            f"{self._name}: {self._done:,} variants in {seconds:.1f} s, "
+            f"{self._done / seconds:,.0f} per second"
+        )
+
+    def _draw(self, text: str) -> None:
+        self._drawn = True
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.write(text)
+            sys.stderr.flush()
+
+
+def require(condition: bool, code: str, message: str) -> None:
+    """Raise UsageError unless `condition` holds."""
+    if not condition:
+        raise UsageError(code, message)

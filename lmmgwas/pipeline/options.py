@@ -1,0 +1,194 @@
+"""What a run was asked to do: frozen bundles that validate themselves.
+
+The command line fills them, the pipeline reads them; nothing else is handed around.
+"""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lmmgwas.errors import UsageError
+from lmmgwas.model.chromosomes import Karyotype
+from lmmgwas.model.genotypes import VariantFilters
+from lmmgwas.model.grm import GrmFilters, GrmModel
+from lmmgwas.model.whitening import Precision, WhitenerKind
+
+
+def _require_fraction(name: str, value: float, largest: float = 1.0) -> None:
+    if not 0.0 <= value <= largest:
+        raise UsageError("E002", f"{name} {value:g} is out of range: give 0 to {largest:g}")
+
+
+@dataclass(frozen=True, slots=True)
+class FileSet:
+    """The three files of a PLINK binary file set."""
+
+    bed: Path
+    bim: Path
+    fam: Path
+
+    @classmethod
+    def of(cls, bfile: str | None, bed: str | None, bim: str | None, fam: str | None) -> "FileSet":
+        """Build from `--bfile PREFIX`, or from all of `--bed --bim --fam`."""
+        single = [bed, bim, fam]
+        if bfile is not None and not any(single):
+            return cls(*(Path(f"{bfile}.{suffix}") for suffix in ("bed", "bim", "fam")))
+        if bfile is None and bed and bim and fam:
+            return cls(Path(bed), Path(bim), Path(fam))
+        raise UsageError("E003", "give --bfile PREFIX, or all three of --bed, --bim and --fam")
+
+
+@dataclass(frozen=True, slots=True)
+class GenotypeOptions:
+    """Which genotypes, and how their samples and chromosomes are read."""
+
+    files: FileSet
+    karyotype: Karyotype = field(default_factory=Karyotype)
+    keep: Path | None = None
+    remove: Path | None = None
+    min_loco_variants: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class VariantChoice:
+    """Which variants by name and place: for the GRM and for the tests alike."""
+
+    extract: Path | None = None
+    exclude: Path | None = None
+    chromosomes: str | None = None  # as typed: 1-4,22,X
+
+
+@dataclass(frozen=True, slots=True)
+class GrmOptions:
+    """How a GRM is built."""
+
+    model: GrmModel = GrmModel.STANDARDIZED
+    pairwise: bool = False
+    choice: VariantChoice = field(default_factory=VariantChoice)
+    filters: GrmFilters = field(default_factory=GrmFilters)
+
+    def __post_init__(self) -> None:
+        _require_fraction("--grm-maf", self.filters.maf, 0.5)
+        _require_fraction("--grm-geno", self.filters.geno)
+
+
+@dataclass(frozen=True, slots=True)
+class TableOptions:
+    """Traits and covariates."""
+
+    pheno: Path
+    pheno_names: str | None = None
+    covar: Path | None = None
+    covar_names: str | None = None
+    categorical_names: str | None = None
+    missing_codes: tuple[str, ...] | None = None
+    use_missing_code: bool = True
+    header: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class TestOptions:
+    """Which variants are tested."""
+
+    __test__ = False  # not a test class, whatever its name says to a test runner
+
+    choice: VariantChoice = field(default_factory=VariantChoice)
+    filters: VariantFilters = field(default_factory=lambda: VariantFilters(0.0, 5.0, 0.1))
+    include_nonautosomal: bool = False
+
+    def __post_init__(self) -> None:
+        _require_fraction("--maf", self.filters.maf, 0.5)
+        _require_fraction("--geno", self.filters.geno)
+        if not self.filters.mac >= 0.0 or math.isinf(self.filters.mac):
+            raise UsageError("E002", f"--mac {self.filters.mac:g} is out of range: give 0 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOptions:
+    """The mixed model."""
+
+    grm: Path | None = None
+    grm_bfile: str | None = None
+    loco: bool = True
+    h2: float | None = None
+    precision: Precision = Precision.SINGLE
+    whitener: WhitenerKind | None = None  # None: the cheaper one
+    rint: bool = False
+    threshold: float | None = None  # None: 5e-8 for human data, 0.05/m otherwise
+
+    def __post_init__(self) -> None:
+        if self.grm is not None and self.grm_bfile is not None:
+            raise UsageError("E004", "give --grm or --grm-bfile, not both")
+        if self.h2 is not None and not 0.0 <= self.h2 < 1.0:
+            raise UsageError("E002", f"--h2 {self.h2:g} is out of range: give 0 or more, below 1")
+        if self.threshold is not None and not 0.0 < self.threshold < 1.0:
+            raise UsageError(
+                "E002", f"--threshold {self.threshold:g} is out of range: give a p between 0 and 1"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """Where results go, and with what means."""
+
+    out: Path
+    threads: int = 1
+    block_size: int = 4096
+    overwrite: bool = False
+    strict: bool = False
+    tmpdir: Path | None = None
+    verbosity: int = 1  # 0 quiet, 1 normal, 2 verbose
+    arguments: tuple[tuple[str, object], ...] = ()  # as typed, with defaults, for the manifest
+
+    def __post_init__(self) -> None:
+        if self.threads < 1:
+            raise UsageError("E002", f"--threads {self.threads} is out of range: give 1 or more")
+        if self.block_size < 1:
+            raise UsageError(
+                "E002", f"--block-size {self.block_size} is out of range: give 1 or more"
+            )
+
+    def path(self, suffix: str) -> Path:
+        """Return PREFIX + suffix."""
+        return self.out.with_name(self.out.name + suffix)
+
+
+@dataclass(frozen=True, slots=True)
+class GrmJob:
+    """`lmmgwas grm`."""
+
+    genotypes: GenotypeOptions
+    grm: GrmOptions
+    run: RunOptions
+    eigen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PlotOptions:
+    """Which plots are drawn."""
+
+    png: bool = True
+    pdf: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What only the user knows about the study."""
+
+    genome_build: str | None = None
+    ancestry: str | None = None
+    trait_description: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AssocJob:
+    """`lmmgwas assoc`."""
+
+    genotypes: GenotypeOptions
+    tables: TableOptions
+    grm: GrmOptions
+    test: TestOptions
+    model: ModelOptions
+    run: RunOptions
+    plots: PlotOptions = field(default_factory=PlotOptions)
+    description: Description = field(default_factory=Description)
