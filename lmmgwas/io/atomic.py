@@ -18,8 +18,9 @@ _TEMPORARY_LENGTH = 16
 class OutputSet:
     """The files of one run. Use it as a context; `commit` is the last thing inside."""
 
-    def __init__(self, *, overwrite: bool) -> None:
+    def __init__(self, *, overwrite: bool, durable: bool = True) -> None:
         self._overwrite = overwrite
+        self._durable = durable  # False for files that the run itself removes
         self._token = secrets.token_hex(4)
         self._pending: dict[Path, Path] = {}
 
@@ -39,7 +40,7 @@ class OutputSet:
         if taken and not self._overwrite:
             shown = ", ".join(taken[:3]) + (f" and {len(taken) - 3} more" if len(taken) > 3 else "")
             raise OutputExistsError(
-                "E801",
+                "E810",
                 f"{shown} exists already and would be replaced: choose another --out, "
                 "or say --overwrite",
             )
@@ -50,6 +51,16 @@ class OutputSet:
             self._pending[final] = final.with_name(f".{final.name}.{self._token}.tmp")
         return self._pending[final]
 
+    def pending(self) -> list[tuple[Path, Path]]:
+        """Return (final, temporary) of every file that is there so far."""
+        return [(f, t) for f, t in self._pending.items() if t.exists()]
+
+    def forget(self, final: Path) -> None:
+        """Drop a file that will not be written after all."""
+        temporary = self._pending.pop(final, None)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
     def write_text(self, final: Path, text: str) -> None:
         """Write a small text file, UTF-8 with newlines as they are."""
         with self.temporary(final).open("w", encoding="utf-8", newline="") as stream:
@@ -58,13 +69,15 @@ class OutputSet:
     def commit(self) -> None:
         """Give every file its final name, in the order in which they were begun."""
         for final, temporary in self._pending.items():
-            _flush(temporary)
+            if self._durable:
+                _flush(temporary)
             if not self._overwrite and (final.exists() or final.is_symlink()):
-                raise OutputExistsError("E801", f"{final} appeared while the run was working")
+                raise OutputExistsError("E810", f"{final} appeared while the run was working")
         for final, temporary in self._pending.items():
             temporary.replace(final)
-        for folder in dict.fromkeys(path.parent for path in self._pending):
-            _flush(folder)
+        if self._durable:
+            for folder in dict.fromkeys(path.parent for path in self._pending):
+                _flush(folder)
         self._pending.clear()
 
     def __enter__(self) -> "OutputSet":

@@ -330,14 +330,14 @@ def _check_size(paths: tuple[Path, Path, Path], n: int, m: int) -> None:
     fits_m, rest_m = divmod(have - HEADER_BYTES, width)
     if fits_m and not rest_m:
         side = f"{fits_m - m} lines short" if fits_m > m else f"{m - fits_m} lines too long"
-        hints.append(f"the size fits {fits_m} variants, {bim.name} has {m}: is it {side}?")
+        hints.append(f"the size fits {fits_m} variants, {bim.name} has {m} ({side}?)")
     fits_width, rest_n = divmod(have - HEADER_BYTES, m)
     if fits_width and not rest_n:
         fits_n = f"{4 * fits_width - 3} to {4 * fits_width}"
         hints.append(f"the size fits {fits_n} samples, {fam.name} has {n}")
     if have < expected:
         hints.append("truncated copy?")
-    hints.append("Restore the three files from one and the same set")
+    hints.append("restore the three files from one and the same set")
     raise FormatError("E101", f"{message}; {'; '.join(hints)}", str(bed))
 
 

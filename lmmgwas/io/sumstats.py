@@ -139,7 +139,7 @@ class BlockedTable:
         self.n_rows = 0
         try:
             # pysam's stub knows neither the level in the mode nor the default of `index`.
-            self._stream = pysam.BGZFile(str(path), _LEVEL)  # type: ignore[call-arg, arg-type]
+            self._stream = pysam.BGZFile(str(path), _LEVEL)  # type: ignore[call-arg]
         except OSError as error:
             raise FileAccessError("E702", f"cannot write {path}: {error.strerror}") from error
         self._stream.write(("\t".join(header) + "\n").encode())

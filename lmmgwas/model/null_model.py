@@ -31,6 +31,9 @@ Array = NDArray[np.float64]
 
 MIN_RESIDUAL_SHARE = 1e-10
 
+_MIN_DRAFT_SAMPLES = 512
+"""Below this a search in float32 saves no time worth having."""
+
 
 @dataclass(frozen=True, slots=True)
 class NullModel:
@@ -94,17 +97,21 @@ def fit_cholesky(
 
     Raises NotPositiveDefiniteError where V cannot be factored at the optimum.
     """
-    optimum = None
     if h2 is not None:
         optimum = _fixed(likelihood, h2)
-    elif start is not None:
+    else:
+        draft = likelihood.draft() if trait.values.size >= _MIN_DRAFT_SAMPLES else None
         try:
-            optimum = maximise_from(likelihood, start)
+            optimum = _search(likelihood, start, draft)
         except NotPositiveDefiniteError:
-            optimum = None
-    if optimum is None:
-        optimum = maximise(likelihood, COARSE_GRID)
+            optimum = _search(likelihood, None, None)
     return _report(likelihood, optimum, trait, grm_scale, X.shape[1])
+
+
+def _search(likelihood: CholeskyReml, start: float | None, draft: CholeskyReml | None) -> Optimum:
+    """From the start where there is one and it leads somewhere, otherwise over the grid."""
+    found = None if start is None else maximise_from(likelihood, start, draft)
+    return found if found is not None else maximise(likelihood, COARSE_GRID, draft)
 
 
 def fit_without_grm(trait: StandardTrait, X: Array) -> NullModel:

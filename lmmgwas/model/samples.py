@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special
 
 from lmmgwas.errors import DegenerateError
 
@@ -73,5 +73,7 @@ def rank_inverse_normal(values: Array) -> Array:
 
     Quantiles at (rank - 3/8)/(n + 1/4): Blom (1958), as in Beasley, Erickson and Allison (2009).
     """
+    from scipy import stats  # slow to load, and rarely needed
+
     ranks = stats.rankdata(values)
     return np.asarray(special.ndtri((ranks - 0.375) / (values.size + 0.25)))

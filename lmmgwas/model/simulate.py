@@ -26,9 +26,7 @@ MALE, FEMALE = 1, 2
 SITES = ("north", "south", "west")
 NO_PARENT = -1
 CHROMOSOMES = (*map(str, range(1, 23)), "X")
-
-_N_POPULATIONS = 3
-_N_AUTOSOMES = 22
+_N_POPULATIONS, _N_AUTOSOMES = 3, 22
 # Where variants may lie: all of an autosome (GRCh38 lengths), X between its two
 # pseudo-autosomal regions, where males have one copy.
 _LENGTHS: tuple[int, ...] = (
@@ -44,18 +42,14 @@ _COMMON_MAF = 0.2  # causal variants are at least this frequent, so that they ca
 
 @dataclass(frozen=True, slots=True)
 class TraitSettings:
-    """How one trait comes about. Effects are in the trait's unit, shares are of sd^2.
-
-    `sd` is the spread within a population once age, sex and site are accounted for; what the
-    shares leave is noise. A causal variant's share is that of its own effect over everybody.
-    """
+    """How one trait comes about. Effects are in its unit, shares are of sd^2, the rest is noise."""
 
     name: str
     mean: float  # women of 50 at the first site in the first population
-    sd: float
+    sd: float  # once age, sex, site and population are accounted for
     polygenic: float  # share of all autosomal variants together
     family: float  # share of the environment that a family has in common
-    causal: tuple[float, ...]  # share of each causal variant
+    causal: tuple[float, ...]  # share of each causal variant, one to a chromosome
     age: float  # per year
     male: float
     site: tuple[float, float, float]
@@ -95,7 +89,7 @@ LDL = TraitSettings(
 class SimulationSettings:
     """The size and the kind of a study. The defaults are those of `lmmgwas example`."""
 
-    seed: int = 20
+    seed: int = 16
     n_families: int = 80  # two founders and two or three children each
     n_unrelated: int = 60
     n_variants: int = 4_000
@@ -134,10 +128,7 @@ class SimulatedVariants:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SimulatedPeople:
-    """The N people, family by family, parents before children.
-
-    The first n are genotyped; those without genotypes are unrelated people at the end.
-    """
+    """The N people: families, parents first; unrelated; last, unrelated without genotypes."""
 
     fid: tuple[str, ...]
     iid: tuple[str, ...]
@@ -197,14 +188,15 @@ def simulate_study(settings: SimulationSettings) -> SimulatedStudy:
     streams = np.random.default_rng(settings.seed).spawn(6)
     people = _people(streams[0], settings)
     variants = _variants(streams[1], settings)
-    dosage = _dosage(streams[2], settings, variants, people)
+    origin = np.repeat(people.population[people.father == NO_PARENT], 2)
+    mosaics = _mosaics(streams[2], settings, variants, origin)
+    dosage = _dosage(streams[2], variants, people, mosaics)
     n = len(people) - settings.n_without_genotypes
     chromosomes = streams[3].permutation(_N_AUTOSOMES).tolist()  # never two causal ones on one
     traits = []
     for trait in settings.traits:
         rows = [np.flatnonzero(variants.chrom == chromosomes.pop()) for _ in trait.causal]
-        causal = _causal(streams[3], trait, dosage, rows)
-        traits.append(_trait(streams[3], trait, people, dosage[: variants.n_autosomal], causal))
+        traits.append(_trait(streams[3], trait, people, dosage[: variants.n_autosomal], rows))
     order = streams[4]
     absent = order.choice(n, settings.n_without_traits, replace=False)
     listed = np.setdiff1d(np.arange(len(people)), absent)
@@ -255,7 +247,7 @@ def _people(rng: Generator, settings: SimulationSettings) -> SimulatedPeople:
 
 def _variants(rng: Generator, settings: SimulationSettings) -> SimulatedVariants:
     """Return variants in proportion to the chromosomes' lengths, with ascending positions."""
-    quota = settings.n_variants * (_LAST - _FIRST + 1) / (_LAST - _FIRST + 1).sum()
+    quota = settings.n_variants * (_LAST - _FIRST) / (_LAST - _FIRST).sum()
     counts = np.floor(quota).astype(np.int64)
     counts[np.argsort(counts - quota, kind="stable")[: settings.n_variants - counts.sum()]] += 1
     pos = [_positions(rng, settings, k, count) for k, count in enumerate(counts.tolist())]
@@ -286,19 +278,13 @@ def _positions(rng: Generator, settings: SimulationSettings, chrom: int, count: 
 
 
 def _dosage(
-    rng: Generator,
-    settings: SimulationSettings,
-    variants: SimulatedVariants,
-    people: SimulatedPeople,
+    rng: Generator, variants: SimulatedVariants, people: SimulatedPeople, mosaics: Calls
 ) -> Calls:
-    """Return the true copies of the effect allele (m, N)."""
+    """Return the true copies of the effect allele (m, N) from founder haplotypes (m, h)."""
     founders = people.father == NO_PARENT
     # (m, N, 2): each one's maternal and paternal haplotype; on X a man's is there twice.
     haplotypes = np.zeros((len(variants), len(people), 2), dtype=np.int8)
-    origin = np.repeat(people.population[founders], 2)
-    haplotypes[:, founders] = _mosaics(rng, settings, variants, origin).reshape(
-        len(variants), -1, 2
-    )
+    haplotypes[:, founders] = mosaics.reshape(len(variants), -1, 2)
     for person, is_founder in enumerate(founders):
         if not is_founder:
             for side, parent in enumerate((people.mother[person], people.father[person])):
@@ -362,8 +348,7 @@ def _recombine(rng: Generator, variants: SimulatedVariants) -> Mask:
 def _lose_calls(rng: Generator, dosage: Calls, rate: float) -> Calls:
     """Return the calls with a fraction `rate` missing on a random half of the variants."""
     calls = dosage.copy()
-    m = len(calls)
-    for j in np.sort(rng.choice(m, m // 2, replace=False)):
+    for j in rng.permutation(len(calls))[: len(calls) // 2]:
         calls[j, rng.random(calls.shape[1]) < rate] = MISSING
     return calls
 
@@ -374,8 +359,7 @@ def _causal(
     """Return a common variant out of each set of rows, with an effect of the trait's shares."""
     causal = []
     for choice, share in zip(rows, trait.causal, strict=True):
-        af = dosage[choice].mean(axis=1) / 2.0
-        maf = np.minimum(af, 1.0 - af)
+        maf = 0.5 - np.abs(dosage[choice].mean(axis=1) / 2.0 - 0.5)
         row = int(rng.choice(choice[maf >= min(_COMMON_MAF, maf.max())]))
         size = trait.sd * float(np.sqrt(share / dosage[row].var()))
         causal.append(CausalVariant(row, size * float(rng.choice((-1.0, 1.0))), share))
@@ -383,32 +367,26 @@ def _causal(
 
 
 def _trait(
-    rng: Generator,
-    trait: TraitSettings,
-    people: SimulatedPeople,
-    dosage: Calls,
-    causal: tuple[CausalVariant, ...],
+    rng: Generator, trait: TraitSettings, people: SimulatedPeople, G: Calls, rows: list[Indices]
 ) -> SimulatedTrait:
-    """Return one trait of all N people; dosage (autosomal m, N), each part at its exact share."""
+    """Return one trait of all N people from autosomal dosage G (m, N), one causal of each rows."""
     n, variance = len(people), trait.sd**2
     fixed = trait.mean + trait.age * (people.age - 50.0) + trait.male * (people.sex == MALE)
     fixed += np.array(trait.site)[people.site] + np.array(trait.population)[people.population]
-    causal_part = np.zeros(n)
+    causal, major = _causal(rng, trait, G, rows), np.zeros(n)
     for variant in causal:
-        causal_part += variant.effect * (dosage[variant.row] - dosage[variant.row].mean())
-    sd = dosage.std(axis=1)
+        major += variant.effect * (G[variant.row] - G[variant.row].mean())
+    sd = G.std(axis=1)
     per_copy = rng.standard_normal(sd.size) / np.where(sd > 0.0, sd, np.inf)
-    polygenic = _scaled(per_copy @ dosage.astype(np.float64), trait.polygenic * variance)
+    polygenic = _scaled(per_copy @ G.astype(np.float64), trait.polygenic * variance)
     home = rng.standard_normal(int(people.family.max()) + 1)[people.family]
     noise_share = 1.0 - trait.polygenic - trait.family - sum(trait.causal)
-    environment = _scaled(home, trait.family * variance)
-    environment += _scaled(rng.standard_normal(n), noise_share * variance)
+    other = _scaled(home, trait.family * variance)
+    other += _scaled(rng.standard_normal(n), noise_share * variance)
     observed = np.ones(n, dtype=np.bool_)
     observed[rng.choice(n, round(trait.missing * n), replace=False)] = False
-    values = np.round(fixed + causal_part + polygenic + environment, 3)
-    return SimulatedTrait(
-        trait.name, values, observed, fixed, causal_part, polygenic, environment, causal
-    )
+    values = np.round(fixed + major + polygenic + other, 3)
+    return SimulatedTrait(trait.name, values, observed, fixed, major, polygenic, other, causal)
 
 
 def _scaled(values: Array, variance: float) -> Array:

@@ -22,43 +22,45 @@ class NotPositiveDefiniteError(ArithmeticError):
     """A matrix that must be positive definite is not, to working precision."""
 
 
-def cholesky_in_place(V: Array) -> Array:
+def cholesky_in_place(V: Real) -> Real:
     """Return L of V = L L', in the lower triangle of V's own memory (the upper is left as it was).
 
     Raises NotPositiveDefiniteError. n^3/3 operations.
     """
-    factor, info = lapack.dpotrf(V.T, lower=0, clean=0, overwrite_a=1)
+    potrf = lapack.get_lapack_funcs("potrf", (V,))
+    factor, info = potrf(V.T, lower=0, clean=0, overwrite_a=1)
     if info != 0:
         raise NotPositiveDefiniteError(f"leading minor {info} of {V.shape[0]} is not positive")
     if factor.ctypes.data != V.ctypes.data:
-        raise ArithmeticError("LAPACK worked on a copy: the matrix is not contiguous float64")
+        raise ArithmeticError("LAPACK worked on a copy: the matrix is not C-contiguous")
     return V
 
 
-def inverse_norms_in_place(L: Array) -> tuple[float, float]:
+def inverse_norms_in_place(L: Real) -> tuple[float, float]:
     """Return the trace of V^-1 and its squared Frobenius norm, given V = L L'; destroys L.
 
     2/3 n^3 operations.
     """
-    inverse, info = lapack.dpotri(L.T, lower=0, overwrite_c=1)
+    potri = lapack.get_lapack_funcs("potri", (L,))
+    inverse, info = potri(L.T, lower=0, overwrite_c=1)
     if info != 0:
         raise NotPositiveDefiniteError(f"diagonal element {info} of the factor is zero")
     lower = inverse.T
-    diagonal = lower.diagonal()
+    diagonal = lower.diagonal().astype(np.float64)
     # Row by row, so that no n x n temporary is born.
     off = sum(float(lower[i, :i] @ lower[i, :i]) for i in range(1, lower.shape[0]))
     return float(diagonal.sum()), float(diagonal @ diagonal) + 2.0 * off
 
 
 def solve_lower(L: Real, columns: Real, *, transposed: bool = False) -> Real:
-    """Return L^-1 B, or L'^-1 B, for B of shape (n,) or (n, k)."""
+    """Return L^-1 B, or L'^-1 B, in float64 for B of shape (n,) or (n, k)."""
     trsm = blas.get_blas_funcs("trsm", (L,))
     right = np.array(columns, dtype=L.dtype, order="F", ndmin=2, copy=True)
     right = right.T if columns.ndim == 1 else right
     solved = trsm(
         1.0, L.T, np.asfortranarray(right), side=0, lower=0, trans_a=0 if transposed else 1
     )
-    return np.asarray(solved).reshape(columns.shape)
+    return np.asarray(solved, dtype=np.float64).reshape(columns.shape)
 
 
 def solve_lower_rows_in_place(L: Real, rows: Real) -> Real:

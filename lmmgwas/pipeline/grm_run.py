@@ -34,7 +34,7 @@ from lmmgwas.model.spectrum import decompose
 from lmmgwas.numerics.kernels import fill_tile
 from lmmgwas.pipeline.inputs import Genotypes, choose_variants, open_genotypes
 from lmmgwas.pipeline.logbook import Logbook, Progress
-from lmmgwas.pipeline.options import GenotypeOptions, GrmJob, GrmOptions, RunOptions
+from lmmgwas.pipeline.options import GenotypeOptions, GrmJob, GrmOptions
 
 Array = NDArray[np.float64]
 
@@ -256,8 +256,3 @@ def keep_decompositions(paths: GrmPaths, outputs: OutputSet, log: Logbook) -> No
         K = loco_matrix(grm, group, rows)
         write_eigen(outputs.temporary(paths.eigen(group)), decompose(K, centre_and_scale(K)))
         progress.advance(1)
-
-
-def temporary_folder(run: RunOptions) -> Path:
-    """Where files of the run may lie while it works: `--tmpdir`, or beside the output."""
-    return run.tmpdir if run.tmpdir is not None else run.out.parent

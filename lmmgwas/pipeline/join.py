@@ -4,7 +4,7 @@ The order of analysis is that of the .fam. Every sample that is not analysed has
 and the counts are printed: samples in the .fam = analysed + dropped by reason.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -161,8 +161,8 @@ def _check_overlap(
 
 
 def _examples(fid: Sequence[str] | None, iid: Sequence[str]) -> str:
-    pairs = zip(fid or [""] * len(iid), iid, strict=True)
-    shown = [f"{f or '0'} {i}" if fid is not None else i for (f, i), _ in zip(pairs, range(3))]
+    first = zip((fid or [""] * len(iid))[:3], iid[:3], strict=True)
+    shown = [f"{f or '0'} {i}" if fid is not None else i for f, i in first]
     return ", ".join(repr(text) for text in shown)
 
 
@@ -172,7 +172,7 @@ def _likely_cause(table: Table, genotypes: Genotypes) -> str:
     ours, theirs = set(samples.iid), list(table.iid)
     joined = {f"{f}_{i}" for f, i in zip(samples.fid, samples.iid, strict=True)}
     lowered, bare = {i.lower() for i in ours}, {i.lstrip("0") for i in ours}
-    tried = (
+    tried: tuple[tuple[str, Callable[[str], bool]], ...] = (
         ("the IIDs agree, the FIDs do not: is the FID column right?", lambda i: i in ours),
         ("upper and lower case differ", lambda i: i.lower() in lowered),
         ("leading zeros differ", lambda i: i.lstrip("0") in bare),
@@ -266,9 +266,8 @@ def _covariate(
 
 def _say_missing(log: Logbook, kind: str, column: NumericColumn | TextColumn, n: int) -> None:
     coded = f", {column.n_coded} of them by code" if column.n_coded else ""
-    log.say(
-        f"{kind} {column.name}: {n - column.n_missing:,} values, {column.n_missing:,} missing{coded}"
-    )
+    n_known = n - column.n_missing
+    log.say(f"{kind} {column.name}: {n_known:,} values, {column.n_missing:,} missing{coded}")
 
 
 def sample_flow(

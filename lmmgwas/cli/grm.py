@@ -1,0 +1,39 @@
+"""`lmmgwas grm`: the relatedness matrix of a genotype set."""
+
+from typing import Any
+
+import click
+
+from lmmgwas.cli.options import (
+    genotype_bundle,
+    genotype_options,
+    grm_bundle,
+    grm_options,
+    run_bundle,
+    run_options,
+)
+
+_EPILOG = """
+\b
+Examples:
+  lmmgwas grm --bfile study --out study
+  lmmgwas grm --bfile study --grm-model hwe --grm-missing pairwise --out like_gcta
+"""
+
+
+@click.command("grm", epilog=_EPILOG)
+@genotype_options
+@grm_options
+@click.option(
+    "--eigen", is_flag=True, help="Keep the decompositions, too; assoc uses them when it can."
+)
+@run_options
+def command(**given: Any) -> None:
+    """Build the relatedness matrix, with one part per chromosome for LOCO."""
+    from lmmgwas.cli.session import session
+    from lmmgwas.pipeline.grm_run import run_grm
+    from lmmgwas.pipeline.options import GrmJob
+
+    job = GrmJob(genotype_bundle(given), grm_bundle(given), run_bundle(given), given["eigen"])
+    with session(job.run) as (log, outputs):
+        run_grm(job, log, outputs)

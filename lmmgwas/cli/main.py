@@ -1,0 +1,102 @@
+"""The command `lmmgwas`: its subcommands, and the one place where errors become exit codes."""
+
+import os
+import signal
+import sys
+from importlib import import_module
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from lmmgwas import __version__
+from lmmgwas.errors import LmmgwasError
+
+_COMMANDS = ("assoc", "grm", "example")
+
+_EPILOG = """
+\b
+First steps:
+  lmmgwas example study
+  lmmgwas assoc --bfile study/study --pheno study/pheno.tsv --covar study/covar.tsv --out first
+"""
+
+
+class _LazyGroup(click.Group):
+    """Loads a command's module when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = import_module(f"lmmgwas.cli.{cmd_name}").command
+        return command
+
+
+@click.group(
+    cls=_LazyGroup,
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="lmmgwas")
+def cli() -> None:
+    """Exact mixed-model association for genome-wide data, leaving one chromosome out."""
+
+
+def main() -> NoReturn:
+    """Run the command line and leave with the exit code of the interface."""
+    signal.signal(signal.SIGTERM, _terminate)
+    debug = "--debug" in sys.argv[1:]
+    try:
+        sys.exit(_run(debug))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+
+
+def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
+    """SIGTERM unwinds the run, so that its temporary files go."""
+    sys.exit(143)
+
+
+def _run(debug: bool) -> int:
+    """Run the command; return its exit code."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Exit as leave:
+        return leave.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return _say("[E130] interrupted: no result was written", 130)
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        if debug:
+            raise
+        return _say(*_explain(error))
+    return 0
+
+
+def _explain(error: Exception) -> tuple[str, int]:
+    """Return the message and the exit code of a failure."""
+    if isinstance(error, LmmgwasError):
+        return str(error), error.exit_code
+    if isinstance(error, MemoryError):
+        return f"[E137] not enough memory ({error}): use fewer samples, or a larger machine", 137
+    if isinstance(error, OSError):
+        return f"[E703] reading or writing failed: {error}", 7
+    return (
+        f"[E999] a bug of ours ({type(error).__name__}: {error}): no result was written; "
+        "please report it with what the same command prints under --debug",
+        70,
+    )
+
+
+def _say(message: str, code: int) -> int:
+    for line in message.split("\n"):
+        click.echo(f"Error {line}", err=True)
+    return code

@@ -1,0 +1,165 @@
+"""Options that commands share, with their defaults and units, and the bundles made of them.
+
+Nothing heavy is imported at the top: `--help` reads this file too.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from lmmgwas.pipeline.options import GenotypeOptions, GrmOptions, RunOptions
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+_Decorator = Callable[[_Command], _Command]
+
+SPECIES = ("human", "cow", "dog", "horse", "mouse", "rice", "sheep")
+
+
+def _bundle(*options: Callable[[Any], Any]) -> Callable[[_Command], _Command]:
+    """Apply several options, in the order in which the help shall show them."""
+
+    def decorate(function: _Command) -> _Command:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+genotype_options = _bundle(
+    click.option("--bfile", metavar="PREFIX", help="Genotypes: PREFIX.bed, .bim and .fam."),
+    click.option("--bed", metavar="FILE", help="Genotypes, with --bim and --fam."),
+    click.option("--bim", metavar="FILE", help="Variants, with --bed and --fam."),
+    click.option("--fam", metavar="FILE", help="Samples, with --bed and --bim."),
+    click.option("--keep", metavar="FILE", help="Use only these samples (FID IID, or IID)."),
+    click.option("--remove", metavar="FILE", help="Leave these samples out."),
+    click.option(
+        "--species",
+        type=click.Choice(SPECIES),
+        help="Whose chromosomes the labels are. [default: human]",
+    ),
+    click.option(
+        "--autosomes", type=click.IntRange(1), help="Number of autosomes, for other species."
+    ),
+    click.option(
+        "--min-loco-variants",
+        type=click.IntRange(1),
+        default=100,
+        show_default=True,
+        help="Contigs with fewer variants form one LOCO group.",
+    ),
+)
+
+grm_options = _bundle(
+    click.option(
+        "--grm-model",
+        type=click.Choice(["standardized", "hwe", "centered"]),
+        default="standardized",
+        show_default=True,
+        help="Scale of a variant in the GRM: observed SD, sqrt(2p(1-p)), or none.",
+    ),
+    click.option(
+        "--grm-missing",
+        type=click.Choice(["mean", "pairwise"]),
+        default="mean",
+        show_default=True,
+        help="Missing calls: at the mean, or each pair over its own variants (GCTA, plink2).",
+    ),
+    click.option("--grm-extract", metavar="FILE", help="Make the GRM of these variant IDs only."),
+    click.option("--grm-exclude", metavar="FILE", help="Leave these variant IDs out of the GRM."),
+    click.option("--grm-chr", metavar="LIST", help="Make the GRM of these chromosomes: 1-4,22."),
+    click.option(
+        "--grm-maf",
+        type=float,
+        default=0.01,
+        show_default=True,
+        help="Smallest minor-allele frequency in the GRM.",
+    ),
+    click.option(
+        "--grm-geno",
+        type=float,
+        default=0.1,
+        show_default=True,
+        help="Largest fraction of missing calls in the GRM.",
+    ),
+)
+
+run_options = _bundle(
+    click.option("--out", metavar="PREFIX", required=True, help="Prefix of all output files."),
+    click.option(
+        "--threads",
+        type=click.IntRange(1),
+        help="Threads. [default: what the batch system or the machine allows]",
+    ),
+    click.option(
+        "--block-size",
+        type=click.IntRange(1),
+        default=4096,
+        show_default=True,
+        help="Variants read at a time; changes memory and speed, never a result.",
+    ),
+    click.option("--tmpdir", metavar="DIR", help="Temporary files. [default: beside the output]"),
+    click.option("--overwrite", is_flag=True, help="Replace existing output."),
+    click.option("--strict", is_flag=True, help="Make every warning an error."),
+    click.option("--quiet", is_flag=True, help="Print warnings and errors only."),
+    click.option("--verbose", is_flag=True, help="Print the time of each step, too."),
+    click.option("--debug", is_flag=True, help="Show a traceback when something fails."),
+)
+
+
+def optional_path(text: str | None) -> Path | None:
+    """Return a path where one was given."""
+    return None if text is None else Path(text)
+
+
+def genotype_bundle(given: dict[str, Any]) -> "GenotypeOptions":
+    """Make the genotype options of a command's arguments."""
+    from lmmgwas.model.chromosomes import Karyotype
+    from lmmgwas.pipeline.options import FileSet, GenotypeOptions
+
+    return GenotypeOptions(
+        files=FileSet.of(given["bfile"], given["bed"], given["bim"], given["fam"]),
+        karyotype=Karyotype.of(given["species"], given["autosomes"]),
+        keep=optional_path(given["keep"]),
+        remove=optional_path(given["remove"]),
+        min_loco_variants=given["min_loco_variants"],
+    )
+
+
+def grm_bundle(given: dict[str, Any]) -> "GrmOptions":
+    """Make the GRM options of a command's arguments."""
+    from lmmgwas.model.grm import GrmFilters, GrmModel
+    from lmmgwas.pipeline.options import GrmOptions, VariantChoice
+
+    return GrmOptions(
+        model=GrmModel(given["grm_model"]),
+        pairwise=given["grm_missing"] == "pairwise",
+        choice=VariantChoice(
+            optional_path(given["grm_extract"]),
+            optional_path(given["grm_exclude"]),
+            given["grm_chr"],
+        ),
+        filters=GrmFilters(given["grm_maf"], given["grm_geno"]),
+    )
+
+
+def run_bundle(given: dict[str, Any]) -> "RunOptions":
+    """Make the run options of a command's arguments."""
+    from lmmgwas.numerics.threads import available_threads
+    from lmmgwas.pipeline.options import RunOptions
+
+    threads = given["threads"] or available_threads()
+    verbosity = 0 if given["quiet"] else 2 if given["verbose"] or given["debug"] else 1
+    return RunOptions(
+        out=Path(given["out"]),
+        threads=threads,
+        block_size=given["block_size"],
+        overwrite=given["overwrite"],
+        strict=given["strict"],
+        tmpdir=optional_path(given["tmpdir"]),
+        verbosity=verbosity,
+        arguments=tuple(sorted({**given, "threads": threads}.items())),
+    )

@@ -1,0 +1,17 @@
+"""What every run of a command lives in: its log, its threads, its output files."""
+
+import contextlib
+from collections.abc import Iterator
+
+from lmmgwas.io.atomic import OutputSet
+from lmmgwas.numerics.threads import limited_blas
+from lmmgwas.pipeline.logbook import Logbook
+from lmmgwas.pipeline.options import RunOptions
+
+
+@contextlib.contextmanager
+def session(run: RunOptions) -> Iterator[tuple[Logbook, OutputSet]]:
+    """Open the log, limit the threads, and remove temporary output when the work fails."""
+    log = Logbook(run.path(".log"), verbosity=run.verbosity, strict=run.strict)
+    with log, OutputSet(overwrite=run.overwrite) as outputs, limited_blas(run.threads):
+        yield log, outputs

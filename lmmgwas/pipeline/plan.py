@@ -1,0 +1,176 @@
+"""What an association run will do, settled before the first heavy step.
+
+Traits are gathered into analyses: those with the same analysed samples share the design,
+the decomposition and the rotation of each block. Everything that can be refused from
+samples, traits and covariates is refused here.
+"""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lmmgwas.errors import DegenerateError, MismatchError
+from lmmgwas.model.chromosomes import Role
+from lmmgwas.model.covariates import Design, build_design
+from lmmgwas.model.fitting import Analysis, WhitenerCost, whitener_cost
+from lmmgwas.model.genotypes import Variants
+from lmmgwas.model.null_model import check_residual
+from lmmgwas.model.samples import (
+    MIN_SAMPLES,
+    SampleTable,
+    StandardTrait,
+    rank_inverse_normal,
+    standardise_trait,
+)
+from lmmgwas.model.whitening import WhitenerKind
+from lmmgwas.pipeline.inputs import Genotypes
+from lmmgwas.pipeline.join import SampleFlow, StudyTables
+from lmmgwas.pipeline.logbook import Logbook
+from lmmgwas.pipeline.options import ModelOptions
+from lmmgwas.pipeline.relatedness import PlannedGrm
+
+_FEW_SAMPLES = 100
+_OUTLIER_SD = 10.0
+_HEAVY_KURTOSIS = 50.0
+_HUMAN_THRESHOLD = 5e-8
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlannedAnalysis:
+    """Traits with the same samples, ready to be fitted once the whitener is chosen."""
+
+    names: tuple[str, ...]
+    samples: SampleTable
+    design: Design
+    traits: tuple[StandardTrait, ...]
+
+
+def trait_stems(names: tuple[str, ...]) -> dict[str, str]:
+    """Return the part of a file name that stands for each trait, unique and safe."""
+    stems: dict[str, str] = {}
+    taken: set[str] = set()
+    for k, name in enumerate(names, 1):
+        stem = re.sub(r"[^A-Za-z0-9._-]", "_", name).strip(".") or f"trait{k}"
+        while stem.lower() in taken:
+            stem = f"{stem}_{k}"
+        taken.add(stem.lower())
+        stems[name] = stem
+    return stems
+
+
+def plan_analyses(
+    genotypes: Genotypes,
+    tables: StudyTables,
+    flow: SampleFlow,
+    grm: PlannedGrm | None,
+    rint: bool,
+    log: Logbook,
+) -> list[PlannedAnalysis]:
+    """Gather the traits by their samples, in the order of the traits."""
+    by_samples: dict[bytes, list[str]] = {}
+    for name, mask in flow.analysed.items():
+        by_samples.setdefault(np.packbits(mask).tobytes(), []).append(name)
+    plans = []
+    for names in by_samples.values():
+        rows = np.flatnonzero(flow.analysed[names[0]]).astype(np.int64)
+        _check_count(rows.size, names, log)
+        covariates = tuple(covariate.over(rows) for covariate in tables.covariates)
+        design = build_design(covariates, rows.size)
+        _report_design(design, log)
+        traits = tuple(
+            _prepare_trait(name, tables.traits[name][rows], design, rint, log) for name in names
+        )
+        samples = _sample_table(genotypes, grm, rows, design)
+        plans.append(PlannedAnalysis(tuple(names), samples, design, traits))
+    return plans
+
+
+def _check_count(n: int, names: list[str], log: Logbook) -> None:
+    shown = ", ".join(names[:3])
+    if n == 0:
+        raise MismatchError(
+            "E306", f"no sample is left to analyse for {shown}: see the table of samples above"
+        )
+    if n < MIN_SAMPLES:
+        raise DegenerateError(
+            "E307", f"{n} samples are left for {shown}, at least {MIN_SAMPLES} are needed"
+        )
+    if n < _FEW_SAMPLES:
+        log.warn("W307", f"only {n} samples are analysed for {shown}: power will be low")
+
+
+def _report_design(design: Design, log: Logbook) -> None:
+    for column in design.dropped:
+        log.warn(
+            "W501",
+            f"covariate column {column.name} was dropped: it is a combination of "
+            f"{column.combination}",
+        )
+    if design.singletons:
+        shown = ", ".join(design.singletons[:5])
+        log.warn("W505", f"levels with one sample, which is fitted exactly: {shown}")
+
+
+def _prepare_trait(
+    name: str, values: NDArray[np.float64], design: Design, rint: bool, log: Logbook
+) -> StandardTrait:
+    """Transform on demand, standardise, and look for what a reader would want to know."""
+    trait = standardise_trait(name, values)
+    levels = np.unique(values[: min(values.size, 1000)]).size
+    if levels <= 2 and np.unique(values).size == 2:
+        low, high = np.unique(values).tolist()
+        log.warn(
+            "W406",
+            f"trait {name} has two values ({low:g} and {high:g}) and is analysed as a number: "
+            "effects are differences in proportion; a logistic model fits such a trait better",
+        )
+    elif rint:
+        trait = standardise_trait(name, rank_inverse_normal(values))
+        log.say(f"Trait {name}: rank-based inverse normal transform")
+    else:
+        kurtosis = float((trait.values**4).mean()) - 3.0
+        largest = float(np.abs(trait.values).max())
+        if largest > _OUTLIER_SD or kurtosis > _HEAVY_KURTOSIS:
+            log.warn(
+                "W407",
+                f"trait {name} has values up to {largest:.1f} standard deviations from its mean "
+                f"(excess kurtosis {kurtosis:.1f}): p-values lean on few samples; see --rint",
+            )
+    if abs(trait.mean) * 1e-8 > trait.sd:
+        log.warn("W408", f"trait {name} varies by less than 1e-8 of its mean {trait.mean:g}")
+    check_residual(name, trait, design.basis)
+    return trait
+
+
+def _sample_table(
+    genotypes: Genotypes, grm: PlannedGrm | None, rows: NDArray[np.int64], design: Design
+) -> SampleTable:
+    grm_rows = rows if grm is None else grm.row_of[rows]
+    males = rows[genotypes.samples.sex[rows] == 1]
+    return SampleTable(rows, grm_rows, males, design.basis)
+
+
+def choose_whitener(
+    plan: PlannedAnalysis, model: ModelOptions, variants: Variants, *, n_fits: int, kept: bool
+) -> tuple[Analysis, WhitenerCost]:
+    """Settle the whitener by cost unless `--whitener` does."""
+    n = plan.samples.n_samples
+    cost = whitener_cost(n, len(variants), n_fits, len(plan.traits), kept=kept)
+    kind = model.whitener if model.whitener is not None else cost.kind
+    if model.h2 == 0.0:
+        kind = WhitenerKind.IDENTITY
+    return Analysis(plan.traits, plan.samples.X, kind, model.precision, model.h2), cost
+
+
+def autosomal_groups(variants: Variants) -> tuple[str, ...]:
+    """Return the groups that LOCO leaves out, in output order."""
+    return variants.take(variants.with_role(Role.AUTOSOME)).groups()
+
+
+def significance(model: ModelOptions, n_variants: int, *, is_human: bool) -> float:
+    """Return the line in the plots and the bound of the leads table."""
+    if model.threshold is not None:
+        return model.threshold
+    return _HUMAN_THRESHOLD if is_human else 0.05 / max(n_variants, 1)

@@ -1,0 +1,140 @@
+"""Where the GRM of an association run comes from: a set on disk, or one that the run builds."""
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lmmgwas.errors import DegenerateError, FileAccessError
+from lmmgwas.io.atomic import OutputSet
+from lmmgwas.io.grm_files import GrmPaths, open_grm, read_eigen
+from lmmgwas.model.grm import Grm, centre_and_scale, check_loco, loco_matrix
+from lmmgwas.model.spectrum import SpectralDecomposition, matches
+from lmmgwas.pipeline.grm_run import GrmTask, build_grm, plan_grm
+from lmmgwas.pipeline.inputs import Genotypes, open_genotypes
+from lmmgwas.pipeline.join import match_grm
+from lmmgwas.pipeline.logbook import Logbook
+from lmmgwas.pipeline.options import AssocJob, FileSet
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlannedGrm:
+    """The GRM before the work: which samples it has, and the task where it must be built."""
+
+    row_of: NDArray[np.int64]  # (N,) GRM row of each sample of the .fam, -1 where it has none
+    task: GrmTask | None
+    prefix: Path | None  # of a set on disk
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """Which samples (N,) of the .fam the GRM has."""
+        return self.row_of >= 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Relatedness:
+    """An opened GRM set."""
+
+    grm: Grm
+    manifest: dict[str, Any] | None
+    paths: GrmPaths
+
+    def matrix(self, group: str | None, rows: NDArray[np.int64]) -> tuple[Array, float]:
+        """Return K (n, n) without `group`, centred and scaled, and its grm_scale."""
+        K = loco_matrix(self.grm, group, rows)
+        return K, centre_and_scale(K)
+
+    def kept_decomposition(
+        self, group: str | None, rows: NDArray[np.int64], K: Array, grm_scale: float
+    ) -> SpectralDecomposition | None:
+        """Return the decomposition that `grm --eigen` kept, where it is of exactly this K."""
+        if not self.has_kept(group, rows):
+            return None
+        found = read_eigen(self.paths.eigen(group), rows.size, grm_scale)
+        return found if found is not None and matches(found, K) else None
+
+    def has_kept(self, group: str | None, rows: NDArray[np.int64]) -> bool:
+        """Whether a decomposition of these very samples, in this order, may be on disk."""
+        same = rows.size == len(self.grm.iid) and bool((rows == np.arange(rows.size)).all())
+        return same and self.paths.eigen(group).exists()
+
+
+def plan_relatedness(job: AssocJob, genotypes: Genotypes, log: Logbook) -> PlannedGrm | None:
+    """Open or plan the GRM; None for `--h2 0`, which needs none unless one is given."""
+    n = len(genotypes.samples)
+    if job.model.grm is not None:
+        grm, manifest = open_grm(job.model.grm)
+        kind = "with per-chromosome parts" if grm.parts else "whole matrix only, float32"
+        log.say(f"GRM: {job.model.grm} ({len(grm.iid):,} samples, {kind})")
+        if manifest is None and job.model.loco and job.model.h2 != 0.0:
+            check_loco(grm, ("?",))  # raises: a plain GRM has no parts
+        where = str(GrmPaths(job.model.grm).ids)
+        row_of = match_grm(genotypes.index, n, grm.fid, grm.iid, where)
+        return PlannedGrm(row_of, None, job.model.grm)
+    if job.model.h2 == 0.0:
+        return None
+    built_from = genotypes
+    if job.model.grm_bfile is not None:
+        files = FileSet.of(job.model.grm_bfile, None, None, None)
+        built_from = open_genotypes(replace(job.genotypes, files=files), job.run.threads, log)
+    task = plan_grm(built_from, job.genotypes, job.grm, job.run.block_size, log)
+    return PlannedGrm(_rows_when_built(built_from, genotypes), task, None)
+
+
+def _rows_when_built(built_from: Genotypes, genotypes: Genotypes) -> NDArray[np.int64]:
+    """The row that each sample of the .fam will have."""
+    kept = built_from.kept
+    if built_from is genotypes:
+        row_of = np.full(len(genotypes.samples), -1, dtype=np.int64)
+        row_of[kept] = np.arange(kept.size)
+        return row_of
+    fid = [built_from.samples.fid[i] for i in kept.tolist()]
+    iid = [built_from.samples.iid[i] for i in kept.tolist()]
+    n = len(genotypes.samples)
+    return match_grm(genotypes.index, n, fid, iid, "--grm-bfile")
+
+
+def require_two_groups(planned: PlannedGrm, *, loco: bool) -> None:
+    """Raise before the work when a GRM that is to be built has only one chromosome under LOCO."""
+    if planned.task is None or not loco:
+        return
+    groups = planned.task.variants.groups()
+    if len(groups) < 2:
+        raise DegenerateError(
+            "E801",
+            f"LOCO leaves 0 variants: all {len(planned.task.variants):,} autosomal variants lie on "
+            f"chromosome {groups[0]}; use --no-loco, or give a GRM of the whole genome "
+            "(--grm or --grm-bfile)",
+        )
+
+
+@contextlib.contextmanager
+def opened(planned: PlannedGrm, job: AssocJob, log: Logbook) -> Iterator[Relatedness]:
+    """Build the set if need be, open it, and remove afterwards what was built for the run."""
+    if planned.task is None:
+        prefix = planned.prefix or Path()
+        grm, manifest = open_grm(prefix)
+        yield Relatedness(grm, manifest, GrmPaths(prefix))
+        return
+    parent = job.run.tmpdir if job.run.tmpdir is not None else job.run.out.parent
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=f".{job.run.out.name}.grm.", dir=parent))
+    except OSError as error:
+        raise FileAccessError("E702", f"cannot write into {parent}: {error.strerror}") from error
+    try:
+        paths = GrmPaths(folder / "set")
+        with OutputSet(overwrite=False, durable=False) as files, log.stage("GRM"):
+            build_grm(planned.task, paths, files, log, quiet=job.run.verbosity == 0)
+            files.commit()
+        grm, manifest = open_grm(paths.prefix)
+        yield Relatedness(grm, manifest, paths)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

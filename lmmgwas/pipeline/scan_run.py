@@ -1,0 +1,207 @@
+"""One analysis: null models and scan of all LOCO groups, tile by tile.
+
+The journey of a tile: calls -> counts and reasons -> residual on the covariates -> rotated
+(one BLAS call) -> tests of each trait -> rows. LOCO is another GRM through the same loop.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from lmmgwas.model.chromosomes import Role
+from lmmgwas.model.fitting import (
+    Analysis,
+    FittedGroup,
+    fit_group,
+    fit_without_relatedness,
+    suggested_starts,
+)
+from lmmgwas.model.genotypes import (
+    MISSING,
+    Calls,
+    GenotypeSource,
+    Reason,
+    VariantFilters,
+    Variants,
+    VariantStats,
+    count_block,
+    exclusion_reasons,
+    iter_tiles,
+    variant_stats,
+)
+from lmmgwas.model.samples import SampleTable
+from lmmgwas.model.scan import SCAN_TILE, residual_tile, to_precision, wald_tile
+from lmmgwas.model.whitening import WhitenerKind
+from lmmgwas.numerics.kernels import mask_heterozygotes
+from lmmgwas.pipeline.logbook import Logbook, Progress
+from lmmgwas.pipeline.relatedness import Relatedness
+from lmmgwas.pipeline.trait_output import TraitOutput
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScanJob:
+    """All that one analysis needs."""
+
+    source: GenotypeSource
+    variants: Variants  # selected, in output order
+    samples: SampleTable
+    analysis: Analysis
+    filters: VariantFilters
+    relatedness: Relatedness | None  # None: ordinary least squares
+    loco: bool
+    include_nonautosomal: bool
+    block_size: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScanOutcome:
+    """What the report needs of an analysis besides the tables."""
+
+    whole: FittedGroup
+    kinds: tuple[WhitenerKind, ...]  # used in the end, by group
+    n_male_heterozygotes: int
+
+
+def run_scan(
+    job: ScanJob, outputs: tuple[TraitOutput, ...], progress: Progress, log: Logbook
+) -> ScanOutcome:
+    """Fit and scan every group; `outputs` are the traits of the analysis, in its order."""
+    with log.stage("null model, whole genome"):
+        whole = _fit(job, None, [None] * len(outputs))
+    starts = suggested_starts(whole.traits)
+    current: tuple[str | None, FittedGroup] = (None, whole)
+    kinds: list[WhitenerKind] = []
+    n_heterozygotes = 0
+    for group in job.variants.groups():
+        members = _places(job.variants, group)
+        variants = job.variants.take(members)
+        untested = _untested_reason(variants, job.include_nonautosomal)
+        if untested is not None:
+            for output in outputs:
+                output.exclude(variants, untested)
+            progress.advance(len(variants))
+            continue
+        left_out = _left_out(job, variants, group)
+        if left_out != current[0]:
+            del current  # two rotations of n x n need not be alive at once
+            with log.stage(f"null model without chromosome {left_out}" if left_out else "whole"):
+                current = (left_out, _fit(job, left_out, starts))
+        n_heterozygotes += _scan_group(job, members, current[1], outputs, progress, group)
+        kinds.append(current[1].kind)
+    return ScanOutcome(whole, tuple(kinds), n_heterozygotes)
+
+
+def _places(variants: Variants, group: str) -> NDArray[np.int64]:
+    """Where a group's variants stand among the selected ones."""
+    members = [k for k, c in enumerate(variants.chromosomes) if c.group == group]
+    return np.flatnonzero(np.isin(variants.chrom, members)).astype(np.int64)
+
+
+def _untested_reason(variants: Variants, include_nonautosomal: bool) -> Reason | None:
+    """Y, MT and unplaced variants are tested only on demand."""
+    role = variants.chromosomes[int(variants.chrom[0])].role
+    if include_nonautosomal or role in (Role.AUTOSOME, Role.X):
+        return None
+    return Reason.UNPLACED if role is Role.UNPLACED else Reason.NON_AUTOSOME
+
+
+def _left_out(job: ScanJob, variants: Variants, group: str) -> str | None:
+    """What LOCO leaves out of the GRM for this group: nothing for X and other non-autosomes."""
+    role = variants.chromosomes[int(variants.chrom[0])].role
+    return group if job.loco and role is Role.AUTOSOME and job.relatedness is not None else None
+
+
+def _fit(job: ScanJob, group: str | None, starts: list[float | None]) -> FittedGroup:
+    """The null models of all traits with one group left out of the GRM."""
+    if job.relatedness is None or job.analysis.kind is WhitenerKind.IDENTITY:
+        return fit_without_relatedness(job.analysis)
+    rows = job.samples.grm_rows
+    K, grm_scale = job.relatedness.matrix(group, rows)
+    kept = None
+    if job.analysis.kind is WhitenerKind.SPECTRAL:
+        kept = job.relatedness.kept_decomposition(group, rows, K, grm_scale)
+    return fit_group(job.analysis, K, grm_scale, starts=starts, decomposition=kept)
+
+
+def _scan_group(
+    job: ScanJob,
+    members: NDArray[np.int64],
+    fitted: FittedGroup,
+    outputs: tuple[TraitOutput, ...],
+    progress: Progress,
+    group: str,
+) -> int:
+    """Test a group's variants; return how many male heterozygotes on X were set missing."""
+    variants = job.variants.take(members)
+    before = [output.n_tested for output in outputs]
+    n_heterozygotes = 0
+    tiles = iter_tiles(job.source, variants.source_index, SCAN_TILE, job.block_size)
+    for where, calls in tiles:
+        batch = variants.take(where)
+        n_heterozygotes += _mask_haploid(job, batch, calls)
+        _test_tile(job, int(members[where.start]), batch, calls, fitted, outputs)
+        progress.advance(len(batch))
+    n_grm = _n_grm(job, variants, group)
+    for k, output in enumerate(outputs):
+        null = fitted.traits[k].null
+        output.close_group(group, null, n_grm, job.samples.n_samples, before[k])
+    return n_heterozygotes
+
+
+def _n_grm(job: ScanJob, variants: Variants, group: str) -> int | None:
+    """How many variants the group's GRM rests on; None where that is not known."""
+    if job.relatedness is None:
+        return None
+    return job.relatedness.grm.n_variants_without(_left_out(job, variants, group)) or None
+
+
+def _test_tile(
+    job: ScanJob,
+    first_row: int,
+    batch: Variants,
+    calls: Calls,
+    fitted: FittedGroup,
+    outputs: tuple[TraitOutput, ...],
+) -> None:
+    """Everything that happens to one tile."""
+    stats = _stats(job, batch, calls)
+    reasons = exclusion_reasons(stats, job.filters, _same_alleles(batch))
+    tile = residual_tile(calls, job.samples.rows, stats, reasons, job.samples.X, SCAN_TILE)
+    for shared in fitted.rotations:
+        single = to_precision(tile, job.analysis.precision)
+        if len(fitted.rotations) > 1 and single is tile:
+            single = tile.copy()  # a Cholesky rotation works in the tile's own memory
+        rotated = shared.rotation.rotate(single).astype(np.float64, copy=False)
+        for k in shared.traits:
+            result = wald_tile(rotated, fitted.traits[k].whitened)
+            outputs[k].append(first_row, batch, stats, reasons, result)
+
+
+def _stats(job: ScanJob, batch: Variants, calls: Calls) -> VariantStats:
+    """Counts over the analysed samples; on X males count once."""
+    counts = count_block(calls, job.samples.rows)
+    if not batch.haploid_x.any():
+        return variant_stats(counts)
+    male_counts = count_block(calls, job.samples.males)
+    male_counts[~batch.haploid_x] = 0
+    return variant_stats(counts, male_counts)
+
+
+def _mask_haploid(job: ScanJob, batch: Variants, calls: Calls) -> int:
+    """Set heterozygous males on X missing; a man has one X."""
+    haploid = np.flatnonzero(batch.haploid_x)
+    if not haploid.size or not job.samples.males.size:
+        return 0
+    block = calls[haploid]
+    changed = mask_heterozygotes(job.samples.males, MISSING, block)
+    if changed:
+        calls[haploid] = block
+    return int(changed)
+
+
+def _same_alleles(batch: Variants) -> NDArray[np.bool_]:
+    raw, index = batch.raw, batch.source_index
+    same = pc.equal(raw.effect_allele.take(index), raw.other_allele.take(index))
+    return np.asarray(same.to_numpy(zero_copy_only=False), dtype=np.bool_)

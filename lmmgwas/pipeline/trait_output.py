@@ -1,0 +1,333 @@
+"""The files of one trait while the scan runs, and what is made of them when it is over.
+
+Rows are formatted and compressed as they come; nothing accumulates in memory. What plots,
+lambda and leads need later is spooled to disk, 48 bytes a variant.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lmmgwas.errors import NumericalError
+from lmmgwas.io.atomic import OutputSet
+from lmmgwas.io.sumstats import (
+    COLUMNS,
+    EXCLUDED_COLUMNS,
+    BlockedTable,
+    ResultRows,
+    format_excluded,
+    format_leads,
+    format_rows,
+    format_table,
+    index_suffix,
+    index_table,
+    marker_ids,
+)
+from lmmgwas.model.genotypes import KEPT, REASONS, Reason, Variants, VariantStats
+from lmmgwas.model.null_model import NullModel
+from lmmgwas.model.scan import ScanResult
+from lmmgwas.numerics.tails import lambda_gc
+from lmmgwas.pipeline.options import RunOptions
+
+Array = NDArray[np.float64]
+
+LEAD_WINDOW = 500_000
+"""Base pairs either side of a lead variant that belong to its locus."""
+
+_N_BEST = 10
+_MOST_CANDIDATES = 20_000
+
+RECORD = np.dtype(
+    [
+        ("row", "<i8"),  # place among the selected variants
+        ("n_observed", "<i8"),
+        ("beta", "<f8"),
+        ("se", "<f8"),
+        ("af", "<f8"),
+        ("neg_log10_p", "<f8"),
+    ]
+)
+
+NULL_COLUMNS = (
+    "group",
+    "n_variants_tested",
+    "n_variants_grm",
+    "n",
+    "grm_scale",
+    "h2",
+    "h2_se",
+    "sigma_g2",
+    "sigma_e2",
+    "loglik",
+    "status",
+    "lambda_gc",
+    "p_h2",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TraitFiles:
+    """The final names of one trait's files."""
+
+    run: RunOptions
+    stem: str
+    largest_position: int
+
+    def _path(self, suffix: str) -> Path:
+        return self.run.path(f".{self.stem}{suffix}")
+
+    @property
+    def table(self) -> Path:
+        """Summary statistics."""
+        return self._path(".tsv.gz")
+
+    @property
+    def index(self) -> Path:
+        """Their index."""
+        return self._path(f".tsv.gz{index_suffix(self.largest_position)}")
+
+    @property
+    def sidecar(self) -> Path:
+        """GWAS-SSF metadata."""
+        return self._path(".tsv.gz-meta.yaml")
+
+    @property
+    def excluded(self) -> Path:
+        """Variants that are not tested."""
+        return self._path(".excluded.tsv.gz")
+
+    @property
+    def leads(self) -> Path:
+        """Lead variants."""
+        return self._path(".leads.tsv")
+
+    @property
+    def null(self) -> Path:
+        """Null models."""
+        return self._path(".null.tsv")
+
+    def plot(self, kind: str, suffix: str) -> Path:
+        """A plot: `manhattan` or `qq`, `png` or `pdf`."""
+        return self._path(f".{kind}.{suffix}")
+
+    def data(self) -> list[Path]:
+        """All but the plots."""
+        return [self.table, self.index, self.sidecar, self.excluded, self.leads, self.null]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRow:
+    """A line of the null table: a LOCO group, or `all`."""
+
+    group: str
+    n_tested: int
+    n_grm: int | None
+    n_samples: int
+    null: NullModel
+    lambda_gc: float
+
+    def cells(self) -> list[object]:
+        """The values of NULL_COLUMNS."""
+        whole = self.group == "all"
+        null = self.null
+        return [
+            self.group,
+            self.n_tested,
+            self.n_grm,
+            self.n_samples,
+            null.grm_scale,
+            null.h2,
+            null.h2_se,
+            null.sigma_g2,
+            null.sigma_e2,
+            null.loglik,
+            str(null.status),
+            self.lambda_gc,
+            null.p_h2 if whole and null.status != "fixed" else None,
+        ]
+
+
+class TraitOutput:
+    """One trait's growing tables and its spool."""
+
+    def __init__(self, name: str, files: TraitFiles, outputs: OutputSet, spool: Path) -> None:
+        self.name = name
+        self.files = files
+        self.reasons = np.zeros(len(REASONS), dtype=np.int64)
+        self.n_perfect = 0
+        self.groups: list[GroupRow] = []
+        self._spool_path = spool
+        self._spool = spool.open("wb")
+        self._table = BlockedTable(outputs.temporary(files.table), COLUMNS)
+        self._excluded = BlockedTable(outputs.temporary(files.excluded), EXCLUDED_COLUMNS)
+        self._outputs = outputs
+
+    @property
+    def n_tested(self) -> int:
+        """Rows written so far."""
+        return self._table.n_rows
+
+    @property
+    def n_excluded(self) -> int:
+        """Variants excluded so far."""
+        return int(self.reasons.sum())
+
+    def exclude(self, variants: Variants, reason: Reason) -> None:
+        """Put all of these variants into the excluded table."""
+        self._write_excluded(variants, np.full(len(variants), REASONS.index(reason), np.int8))
+
+    def append(
+        self,
+        first_row: int,
+        variants: Variants,
+        stats: VariantStats,
+        reasons: NDArray[np.int8],
+        result: ScanResult,
+    ) -> None:
+        """Write the tests of b variants, or why there is none. Arrays are (b,).
+
+        `first_row` is the place of the first among the selected variants.
+        """
+        b = len(variants)
+        reasons = np.where(
+            (reasons == KEPT) & np.isnan(result.beta[:b]),
+            np.int8(REASONS.index(Reason.COLLINEAR)),
+            reasons,
+        )
+        tested = np.flatnonzero(reasons == KEPT)
+        rows = ResultRows(
+            variants.take(tested),
+            result.beta[tested],
+            result.se[tested],
+            stats.af[tested],
+            stats.n_observed[tested],
+            result.neg_log10_p[tested],
+        )
+        self._refuse_impossible(rows)
+        self.n_perfect += int(result.perfect_fit[tested].sum())
+        self._table.write(format_rows(rows))
+        self._spool_rows(rows, first_row + tested)
+        excluded = np.flatnonzero(reasons != KEPT)
+        self._write_excluded(variants.take(excluded), reasons[excluded])
+
+    def _refuse_impossible(self, rows: ResultRows) -> None:
+        """A row that cannot be right ends the run before it is written."""
+        sound = (
+            np.isfinite(rows.beta)
+            & (rows.se > 0.0)
+            & np.isfinite(rows.se)
+            & (rows.neg_log10_p >= 0.0)
+            & np.isfinite(rows.neg_log10_p)
+            & (rows.af >= 0.0)
+            & (rows.af <= 1.0)
+        )
+        if not sound.all():
+            first = int(np.flatnonzero(~sound)[0])
+            marker = marker_ids(rows.variants.take([first]))[0]
+            raise NumericalError(
+                "E901",
+                f"trait {self.name}, variant {marker}: beta {rows.beta[first]:g}, standard error "
+                f"{rows.se[first]:g}, -log10 p {rows.neg_log10_p[first]:g} cannot be right; "
+                "please report this with the log",
+            )
+
+    def _spool_rows(self, rows: ResultRows, places: NDArray[np.int64]) -> None:
+        records = np.empty(len(rows.variants), dtype=RECORD)
+        records["row"] = places
+        records["n_observed"] = rows.n_observed
+        records["beta"] = rows.beta
+        records["se"] = rows.se
+        records["af"] = rows.af
+        records["neg_log10_p"] = rows.neg_log10_p
+        self._spool.write(records.tobytes())
+
+    def _write_excluded(self, variants: Variants, reasons: NDArray[np.int8]) -> None:
+        self._excluded.write(format_excluded(variants, reasons))
+        self.reasons += np.bincount(reasons, minlength=len(REASONS))
+
+    def close_group(
+        self, group: str, null: NullModel, n_grm: int | None, n_samples: int, n_before: int
+    ) -> None:
+        """Note the null model of a group whose tests are complete (`n_before` rows before it)."""
+        self._spool.flush()
+        tested = self.records()["neg_log10_p"][n_before:]
+        self.groups.append(
+            GroupRow(group, tested.size, n_grm, n_samples, null, lambda_gc(np.asarray(tested)))
+        )
+
+    def finish_tables(self) -> None:
+        """Close and index the tables."""
+        self._spool.close()
+        self._table.close()
+        self._excluded.close()
+        index = self._outputs.temporary(self.files.index)
+        csi = self.files.index.suffix == ".csi"
+        index_table(self._outputs.temporary(self.files.table), index, csi=csi)
+
+    def finish_null(self, whole: NullModel, n_grm: int | None, n_samples: int) -> GroupRow:
+        """Write the null table, its last row the whole-genome fit; return that row."""
+        everything = lambda_gc(np.asarray(self.records()["neg_log10_p"]))
+        last = GroupRow("all", self.n_tested, n_grm, n_samples, whole, everything)
+        cells = [row.cells() for row in (*self.groups, last)]
+        self._outputs.write_text(self.files.null, format_table(NULL_COLUMNS, cells))
+        return last
+
+    def records(self) -> NDArray[np.void]:
+        """The spooled results, mapped."""
+        if self._spool_path.stat().st_size == 0:
+            return np.empty(0, dtype=RECORD)
+        return np.memmap(self._spool_path, dtype=RECORD, mode="r")
+
+    def write_leads(self, selected: Variants, threshold: float) -> "Leads":
+        """Write the leads table; return its rows."""
+        leads = find_leads(self.records(), selected, threshold)
+        self._outputs.write_text(self.files.leads, format_leads(leads.rows, LEAD_WINDOW))
+        return leads
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Leads:
+    """The lead variant of each locus, most significant first."""
+
+    rows: ResultRows
+    n_below: int  # how many of them pass the threshold
+
+
+def find_leads(records: NDArray[np.void], selected: Variants, threshold: float) -> Leads:
+    """Return the lead of each locus below the threshold, or of the ten best loci.
+
+    Greedy: the most significant variant takes all others within LEAD_WINDOW of it on its
+    chromosome. Variants of a chromosome without a position count as one locus.
+    """
+    neg_log10_p = np.asarray(records["neg_log10_p"])
+    limit = -np.log10(threshold)
+    n_below = int((neg_log10_p > limit).sum())
+    n_candidates = min(neg_log10_p.size, max(n_below, _MOST_CANDIDATES))
+    candidates = np.empty(0, dtype=np.int64)
+    if n_candidates:
+        best = np.argpartition(-neg_log10_p, n_candidates - 1)[:n_candidates]
+        candidates = np.sort(best).astype(np.int64)
+    order = candidates[np.argsort(-neg_log10_p[candidates], kind="stable")]
+    where = np.asarray(records["row"])[order]
+    chrom, pos = selected.chrom[where], selected.pos[where]
+    taken: list[int] = []
+    for k in range(order.size):
+        passes = neg_log10_p[order[k]] > limit
+        if not passes and len(taken) >= (_N_BEST if n_below == 0 else 0):
+            break
+        near = (chrom[taken] == chrom[k]) & (np.abs(pos[taken] - pos[k]) <= LEAD_WINDOW)
+        near &= (pos[taken] > 0) == (pos[k] > 0)
+        if not near.any():
+            taken.append(k)
+    picked = records[order[taken]]
+    rows = ResultRows(
+        selected.take(picked["row"]),
+        picked["beta"],
+        picked["se"],
+        picked["af"],
+        picked["n_observed"],
+        picked["neg_log10_p"],
+    )
+    return Leads(rows, len(taken) if n_below else 0)

@@ -1,0 +1,65 @@
+"""The run manifest, PREFIX.run.json: what was run, on what, with what, and what came out."""
+
+import hashlib
+import json
+import math
+import platform
+import sys
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import lmmgwas
+
+_LIBRARIES = ("numpy", "scipy", "numba", "bed-reader", "pandas", "pyarrow", "pysam", "matplotlib")
+
+
+def describe_software() -> dict[str, Any]:
+    """Return versions of the program, Python and the libraries that numbers depend on."""
+    return {
+        "lmmgwas": lmmgwas.__version__,
+        "python": platform.python_version(),
+        "platform": f"{sys.platform} {platform.machine()}",
+        "libraries": {name: _version(name) for name in _LIBRARIES},
+    }
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "absent"
+
+
+def describe_file(path: Path, name: Path | None = None, **more: object) -> dict[str, Any]:
+    """Return path (or the `name` that it will have), size and SHA-256 of a file."""
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    size = path.stat().st_size
+    return {"path": str(name or path), "bytes": size, "sha256": digest, **more}
+
+
+def describe_inputs(paths: Iterable[Path]) -> list[dict[str, Any]]:
+    """Return the description of each input, each once."""
+    return [describe_file(path) for path in dict.fromkeys(paths)]
+
+
+def format_manifest(content: dict[str, Any]) -> str:
+    """Return the JSON text; NaN becomes null, `complete` comes last."""
+    return json.dumps(_plain({**content, "complete": True}), indent=1, ensure_ascii=False) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    """Only what JSON knows."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Path):
+        return str(value)
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return str(value)
