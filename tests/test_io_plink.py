@@ -290,7 +290,7 @@ def test_empty_sets(tmp_path, which, what):
     paths[which].write_text("")
     with pytest.raises(MismatchError, match=f"holds no {what}") as caught:
         BedSource.open(*paths)
-    assert (caught.value.problems[0].code, caught.value.exit_code) == ("E106", 4)
+    assert (caught.value.problems[0].code, caught.value.exit_code) == ("E107", 4)
 
 
 @pytest.mark.parametrize("n", [38, 39, 40])
@@ -350,7 +350,7 @@ def test_a_file_cut_during_the_run_is_a_read_failure(tmp_path, cut):
     paths[0].write_bytes(raw[:-cut] if cut < len(raw) else b"")
     with pytest.raises(FileAccessError, match=r"variants 100 to 100 \(from byte 993\)") as caught:
         source.read(np.array([99]))
-    assert (caught.value.problems[0].code, caught.value.exit_code) == ("E701", 7)
+    assert (caught.value.problems[0].code, caught.value.exit_code) == ("E110", 7)
     with pytest.raises(FileAccessError) as caught:
         source.check_unchanged()
     assert caught.value.problems[0].code == "E106"

@@ -135,7 +135,7 @@ def test_missing_file_names_its_neighbours(tmp_path):
         read_text(tmp_path / "Pheno.txt")
     assert "unrelated" not in str(caught.value)
     assert caught.value.exit_code == 7
-    assert caught.value.problems[0].code == "E701"
+    assert caught.value.problems[0].code == "E110"
     with pytest.raises(FileAccessError, match="cannot be listed"):
         read_text(tmp_path / "nowhere" / "f")
     with pytest.raises(FileAccessError, match="similar name"):

@@ -122,7 +122,7 @@ def test_refuses_to_replace_unless_told(tmp_path: Path) -> None:
     with pytest.raises(OutputExistsError, match=r"covar\.tsv exists already") as caught:
         write_example(tmp_path, SETTINGS)
     assert caught.value.exit_code == 8
-    assert caught.value.problems[0].code == "E801"
+    assert caught.value.problems[0].code == "E113"
     assert [path.name for path in tmp_path.iterdir()] == ["covar.tsv"]
     assert (tmp_path / "covar.tsv").read_text() == "mine\n"
     write_example(tmp_path, SETTINGS, overwrite=True)

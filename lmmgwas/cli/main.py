@@ -88,7 +88,7 @@ def _explain(error: Exception) -> tuple[str, int]:
     if isinstance(error, MemoryError):
         return f"[E137] not enough memory ({error}): use fewer samples, or a larger machine", 137
     if isinstance(error, OSError):
-        return f"[E703] reading or writing failed: {error}", 7
+        return f"[E112] reading or writing failed: {error}", 7
     return (
         f"[E999] a bug of ours ({type(error).__name__}: {error}): no result was written; "
         "please report it with what the same command prints under --debug",

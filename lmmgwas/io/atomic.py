@@ -40,9 +40,9 @@ class OutputSet:
         if taken and not self._overwrite:
             shown = ", ".join(taken[:3]) + (f" and {len(taken) - 3} more" if len(taken) > 3 else "")
             raise OutputExistsError(
-                "E810",
-                f"{shown} exists already and would be replaced: choose another --out, "
-                "or say --overwrite",
+                "E113",
+                f"{shown} exists already and would be replaced: choose another name for the "
+                "output (--out), or say --overwrite",
             )
 
     def temporary(self, final: Path) -> Path:
@@ -72,7 +72,7 @@ class OutputSet:
             if self._durable:
                 _flush(temporary)
             if not self._overwrite and (final.exists() or final.is_symlink()):
-                raise OutputExistsError("E810", f"{final} appeared while the run was working")
+                raise OutputExistsError("E113", f"{final} appeared while the run was working")
         for final, temporary in self._pending.items():
             temporary.replace(final)
         if self._durable:
@@ -103,11 +103,11 @@ def _probe(folder: Path) -> None:
         probe.unlink()
     except FileNotFoundError as error:
         raise FileAccessError(
-            "E702", f"the output folder {folder} does not exist: create it, or change --out"
+            "E111", f"the output folder {folder} does not exist: create it, or change --out"
         ) from error
     except OSError as error:
         raise FileAccessError(
-            "E702", f"cannot write into the output folder {folder}: {error.strerror}"
+            "E111", f"cannot write into the output folder {folder}: {error.strerror}"
         ) from error
 
 

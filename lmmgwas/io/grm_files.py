@@ -131,7 +131,7 @@ def _map(path: Path, n: int) -> NDArray[np.float32]:
             )
         return np.memmap(path, dtype="<f4", mode="r", shape=(n * (n + 1) // 2,))
     except OSError as error:
-        raise FileAccessError("E701", f"cannot read {path}: {error.strerror}") from error
+        raise FileAccessError("E110", f"cannot read {path}: {error.strerror}") from error
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:

@@ -145,9 +145,9 @@ class BedSource:
             E101 (size), E102 (not a .bed), E103 (individual-major), E104 (last byte), E105 (not
             a regular file), and those of `read_bim` and `read_fam`.
         MismatchError
-            E106: no variants or no samples.
+            E107: no variants or no samples.
         FileAccessError
-            E701: a file is missing or cannot be read.
+            E110: a file is missing or cannot be read.
         """
         paths = (Path(bed), Path(bim), Path(fam))
         samples, fam_remarks = read_fam(paths[2])
@@ -156,7 +156,7 @@ class BedSource:
         for count, what, path in ((n, "samples", paths[2]), (m, "variants", paths[1])):
             if not count:
                 message = f"the file holds no {what}: nothing can be analysed"
-                raise MismatchError("E106", message, str(path))
+                raise MismatchError("E107", message, str(path))
         try:
             _check_header(paths[0])
             _check_size(paths, n, m)
@@ -169,7 +169,7 @@ class BedSource:
     def read(self, variant_index: Indices) -> Calls:
         """Return the calls (b, n) of these variants for all samples, C-contiguous.
 
-        Raises FileAccessError (E701) with the variants and the byte offset.
+        Raises FileAccessError (E110) with the variants and the byte offset.
         """
         index = np.ascontiguousarray(variant_index, dtype=np.intp)
         if not index.size:
@@ -186,7 +186,7 @@ class BedSource:
             offset = HEADER_BYTES + first * _bytes_per_variant(len(self.samples))
             message = f"reading variants {first + 1} to {last + 1} (from byte {offset}) failed"
             hint = f"{error}; was the file changed or its disk lost during the run? Start again"
-            raise FileAccessError("E701", f"{message}: {hint}", str(self._paths[0])) from error
+            raise FileAccessError("E110", f"{message}: {hint}", str(self._paths[0])) from error
         block: Calls = calls.T
         return block
 

@@ -141,7 +141,7 @@ class BlockedTable:
             # pysam's stub knows neither the level in the mode nor the default of `index`.
             self._stream = pysam.BGZFile(str(path), _LEVEL)  # type: ignore[call-arg]
         except OSError as error:
-            raise FileAccessError("E702", f"cannot write {path}: {error.strerror}") from error
+            raise FileAccessError("E111", f"cannot write {path}: {error.strerror}") from error
         self._stream.write(("\t".join(header) + "\n").encode())
 
     def write(self, lines: Sequence[str]) -> None:
@@ -155,7 +155,7 @@ class BlockedTable:
         try:
             self._stream.close()
         except OSError as error:
-            raise FileAccessError("E703", f"writing {self.path} failed: {error}") from error
+            raise FileAccessError("E112", f"writing {self.path} failed: {error}") from error
 
 
 def format_excluded(variants: Variants, reasons: NDArray[np.int8]) -> list[str]:
@@ -183,7 +183,7 @@ def index_table(table: Path, index: Path, *, csi: bool) -> None:
             str(table), seq_col=0, start_col=1, end_col=1, line_skip=1, index=str(index), csi=csi
         )
     except OSError as error:
-        raise FileAccessError("E703", f"indexing {table} failed: {error}") from error
+        raise FileAccessError("E112", f"indexing {table} failed: {error}") from error
     finally:
         pysam.set_verbosity(level)
 

@@ -90,7 +90,7 @@ def read_text(path: str | Path) -> TextFile:
     Raises
     ------
     FileAccessError
-        E701: the file is missing, a folder, a device, or cannot be read.
+        E110: the file is missing, a folder, a device, or cannot be read.
     FormatError
         E601 (gzip), E206 (encoding, control characters, line ends), E207 (line too long).
     """
@@ -133,7 +133,7 @@ def access_error(path: str | Path, error: OSError) -> FileAccessError:
         message = "this is a folder, where a file was expected"
     else:
         message = f"the read failed: {error.strerror or error}"
-    return FileAccessError("E701", message, str(path))
+    return FileAccessError("E110", message, str(path))
 
 
 def shown(text: str) -> str:
@@ -250,7 +250,7 @@ def _read_bytes(path: Path) -> bytes:
             mode = os.fstat(handle.fileno()).st_mode
             if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
                 # /dev/zero would be read until the memory is full.
-                raise FileAccessError("E701", "this is a device or socket, not a file", str(path))
+                raise FileAccessError("E110", "this is a device or socket, not a file", str(path))
             return handle.read()
     except OSError as error:
         raise access_error(path, error) from error

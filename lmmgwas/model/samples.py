@@ -63,7 +63,7 @@ def standardise_trait(name: str, values: Array) -> StandardTrait:
         )
     if not _SD_RANGE[0] <= sd <= _SD_RANGE[1]:
         raise DegenerateError(
-            "E409", f"trait '{name}' has a standard deviation of {sd:.3g}: change its unit"
+            "E414", f"trait '{name}' has a standard deviation of {sd:.3g}: change its unit"
         )
     return StandardTrait(centred / sd, shift, sd)
 

@@ -3,15 +3,14 @@
 The same settings give the same bytes. Stands alone: no other module of the pipeline is used.
 """
 
-import contextlib
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lmmgwas.errors import FileAccessError, OutputExistsError
+from lmmgwas.errors import FileAccessError
+from lmmgwas.io.atomic import OutputSet
 from lmmgwas.model.genotypes import MISSING, Calls
 from lmmgwas.model.simulate import (
     CHROMOSOMES,
@@ -40,25 +39,26 @@ def write_example(
     Raises OutputExistsError, with nothing written, when one of the files is there already.
     """
     folder = Path(directory)
-    _require_free(folder, overwrite)
-    study = simulate_study(settings)
-    contents = (
-        bed_bytes(study.calls),
-        _text(_bim_rows(study)),
-        _text(_fam_rows(study)),
-        _text(_pheno_rows(study)),
-        _text(_covar_rows(study)),
-        _text(_truth_rows(study)),
-    )
-    files = {folder / name: data for name, data in zip(FILE_NAMES, contents, strict=True)}
+    finals = [folder / name for name in FILE_NAMES]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _write_whole(files)
     except OSError as error:
-        raise FileAccessError(
-            "E702", f"cannot write the example into {folder}: {error.strerror}"
-        ) from error
-    return list(files)
+        raise FileAccessError("E111", f"cannot create {folder}: {error.strerror}") from error
+    with OutputSet(overwrite=overwrite) as outputs:
+        outputs.require_free(finals)
+        study = simulate_study(settings)
+        contents = (
+            bed_bytes(study.calls),
+            _text(_bim_rows(study)),
+            _text(_fam_rows(study)),
+            _text(_pheno_rows(study)),
+            _text(_covar_rows(study)),
+            _text(_truth_rows(study)),
+        )
+        for final, data in zip(finals, contents, strict=True):
+            outputs.temporary(final).write_bytes(data)
+        outputs.commit()
+    return finals
 
 
 def bed_bytes(calls: Calls) -> bytes:
@@ -69,31 +69,6 @@ def bed_bytes(calls: Calls) -> bytes:
     quads = codes.reshape(m, -1, 4) << np.array([0, 2, 4, 6], dtype=np.uint8)
     packed: NDArray[np.uint8] = np.bitwise_or.reduce(quads, axis=2)
     return _BED_MAGIC + packed.tobytes()
-
-
-def _require_free(folder: Path, overwrite: bool) -> None:
-    """Raise when the example would replace a file."""
-    taken = [name for name in FILE_NAMES if os.path.lexists(folder / name)]
-    if taken and not overwrite:
-        raise OutputExistsError(
-            "E801",
-            f"{', '.join(taken)} exists already in {folder} and would be replaced: "
-            "choose another directory, or say --overwrite",
-        )
-
-
-def _write_whole(files: Mapping[Path, bytes]) -> None:
-    """Write all files under temporary names, then rename them; leave nothing on failure."""
-    temporary = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in files}
-    try:
-        for path, data in files.items():
-            temporary[path].write_bytes(data)
-        for path in files:
-            temporary[path].replace(path)
-    finally:
-        for leftover in temporary.values():
-            with contextlib.suppress(OSError):
-                leftover.unlink()
 
 
 def _text(rows: Iterable[Iterable[str]]) -> bytes:

@@ -66,7 +66,7 @@ class SampleIndex:
             matches = len(self._by_iid.get(name, ()))
             if matches > 1 or (matches and name in seen):
                 raise MismatchError(
-                    "E302",
+                    "E308",
                     f"sample {name} is not unique by IID alone, and FIDs are missing on one side: "
                     "the values could go to the wrong person; give FID and IID in both files",
                     where,
@@ -141,7 +141,7 @@ def _kept_samples(
     if options.remove is not None:
         kept &= ~_listed(options.remove, n, index, log)
     if not kept.any():
-        raise MismatchError("E303", f"--keep and --remove leave none of the {n} samples")
+        raise MismatchError("E309", f"--keep and --remove leave none of the {n} samples")
     if not kept.all():
         log.say(f"Samples: --keep and --remove leave {int(kept.sum()):,} of {n:,}")
     return np.flatnonzero(kept).astype(np.int64)

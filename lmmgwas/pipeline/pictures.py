@@ -4,6 +4,7 @@ import numpy as np
 
 from lmmgwas.io.atomic import OutputSet
 from lmmgwas.io.sumstats import marker_ids
+from lmmgwas.model.chromosomes import Chromosome, Role
 from lmmgwas.model.genotypes import Variants
 from lmmgwas.pipeline.logbook import Logbook
 from lmmgwas.pipeline.options import PlotOptions
@@ -42,6 +43,12 @@ def draw_plots(
         log.warn("W701", f"plots of {output.name} could not be drawn: {error!r}")
 
 
+def _label(chromosome: Chromosome) -> str:
+    """X, Y and MT by their letters, whatever number the table must give them."""
+    lettered = chromosome.role in (Role.X, Role.Y, Role.MT)
+    return str(chromosome.role) if lettered else chromosome.name
+
+
 def _draw(
     output: TraitOutput,
     selected: Variants,
@@ -71,7 +78,7 @@ def _draw(
         )
     )
     data = ManhattanData(
-        chrom_names=tuple(chromosome.name for chromosome in selected.chromosomes),
+        chrom_names=tuple(_label(chromosome) for chromosome in selected.chromosomes),
         chrom_index=tested.chrom.astype(np.int64),
         pos=tested.pos,
         neg_log10_p=neg_log10_p,

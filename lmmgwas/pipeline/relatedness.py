@@ -128,7 +128,7 @@ def opened(planned: PlannedGrm, job: AssocJob, log: Logbook) -> Iterator[Related
     try:
         folder = Path(tempfile.mkdtemp(prefix=f".{job.run.out.name}.grm.", dir=parent))
     except OSError as error:
-        raise FileAccessError("E702", f"cannot write into {parent}: {error.strerror}") from error
+        raise FileAccessError("E111", f"cannot write into {parent}: {error.strerror}") from error
     try:
         paths = GrmPaths(folder / "set")
         with OutputSet(overwrite=False, durable=False) as files, log.stage("GRM"):

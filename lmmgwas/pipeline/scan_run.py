@@ -86,7 +86,8 @@ def run_scan(
         left_out = _left_out(job, variants, group)
         if left_out != current[0]:
             del current  # two rotations of n x n need not be alive at once
-            with log.stage(f"null model without chromosome {left_out}" if left_out else "whole"):
+            where = f"without {left_out}" if left_out else "whole genome"
+            with log.stage(f"null model, {where}"):
                 current = (left_out, _fit(job, left_out, starts))
         n_heterozygotes += _scan_group(job, members, current[1], outputs, progress, group)
         kinds.append(current[1].kind)

@@ -71,7 +71,7 @@ def draw_manhattan(data: ManhattanData) -> Figure:
             _draw_genome(axes, data, shown)
         else:
             _draw_empty(axes, data)
-        facts = [style.lambda_phrase(data.lambda_gc), f"{data.n_samples:,} samples"]
+        facts = [style.lambda_phrase(data.lambda_gc), style.count_phrase(data.n_samples, "sample")]
         style.add_title(axes, data.title, "   ".join([*facts, _variants_phrase(data, has_p)]))
     return style.figure_of(axes)
 
@@ -132,7 +132,7 @@ def _draw_rules(axes: Axes, data: ManhattanData) -> None:
     genome_wide = _line_height(data.threshold)
     suggestive = _line_height(data.suggestive)
     top = axes.get_ylim()[1]
-    height = axes.get_position().height * style.MANHATTAN_SIZE[1] * style.POINTS_PER_INCH
+    height = style.axes_points(axes)[1]
     labelled: list[float] = []
     rules = ((genome_wide, data.threshold, "--", 0.8), (suggestive, data.suggestive, ":", 0.7))
     for y, p, dashes, width in rules:
@@ -194,7 +194,7 @@ def _label_x_axis(
     figure = style.figure_of(axes)
     left, right = axes.get_xlim()
     centres = layout.left[drawn] + layout.width[drawn] / 2
-    at = (centres - left) * _axes_points(axes)[0] / (right - left)
+    at = (centres - left) * style.axes_points(axes)[0] / (right - left)
     extents = [style.text_extent(figure, name, _CHROM_SIZE)[0] for name in names]
     widths = np.array(extents) + _LABEL_PAD
     in_order = -np.arange(drawn.size, dtype=np.float64)
@@ -236,12 +236,6 @@ def _label_positions(axes: Axes, name: str, shift: float) -> None:
     style.raise_x_label(axes)
 
 
-def _axes_points(axes: Axes) -> tuple[float, float]:
-    """Width and height of the axes in points."""
-    box, (width, height) = axes.get_position(), style.MANHATTAN_SIZE
-    return box.width * width * style.POINTS_PER_INCH, box.height * height * style.POINTS_PER_INCH
-
-
 def _leads_to_name(data: ManhattanData, layout: GenomeLayout) -> list[LeadLabel]:
     """The strongest leads above the threshold, one for what looks like one peak."""
     line = _line_height(data.threshold)
@@ -265,7 +259,7 @@ def _name_leads(
 ) -> None:
     figure = style.figure_of(axes)
     (left, right), (_, top) = axes.get_xlim(), axes.get_ylim()
-    size = _axes_points(axes)
+    size = style.axes_points(axes)
     scale = (size[0] / (right - left), size[1] / top)
     placer = LabelPlacer(size, (points - np.array([left, 0.0])) * np.array(scale))
     for lead in leads:

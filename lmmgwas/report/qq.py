@@ -24,13 +24,17 @@ def draw_qq(neg_log10_p: FloatArray, lambda_gc: float, title: str, n_samples: in
     with style.figure_style():
         axes = style.new_axes(style.QQ_SIZE, _MARGINS)
         style.add_axis_labels(axes, r"Expected $-\log_{10}\,P$", r"Observed $-\log_{10}\,P$")
+        style.raise_x_label(axes)
         if values.size:
             _draw_quantiles(axes, values)
         else:
             axes.set_xlim(0.0, 1.0)
             axes.set_ylim(0.0, 1.0)
             style.add_empty_message(axes, "No variant")
-        facts = [f"{n_samples:,} samples", style.count_phrase(int(values.size), "variant")]
+        facts = [
+            style.count_phrase(n_samples, "sample"),
+            style.count_phrase(int(values.size), "variant"),
+        ]
         if n_lost:
             facts.append(f"{n_lost:,} without a p-value: not shown")
         _write_facts(axes, style.lambda_phrase(lambda_gc), facts)

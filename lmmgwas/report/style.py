@@ -107,6 +107,13 @@ def figure_of(axes: Axes) -> Figure:
     return figure
 
 
+def axes_points(axes: Axes) -> tuple[float, float]:
+    """Return the width and height of `axes` in points."""
+    box, figure = axes.get_position(), figure_of(axes)
+    width = box.width * figure.get_figwidth() * POINTS_PER_INCH
+    return width, box.height * figure.get_figheight() * POINTS_PER_INCH
+
+
 @cache
 def _known_characters() -> frozenset[int]:
     """The characters that the font shipped with matplotlib can show."""
@@ -283,5 +290,5 @@ def _write(path: Path, content: bytes) -> None:
         path.write_bytes(content)
     except OSError as error:
         raise FileAccessError(
-            "E702", f"the figure cannot be written: {error.strerror}", where=str(path)
+            "E111", f"the figure cannot be written: {error.strerror}", where=str(path)
         ) from error

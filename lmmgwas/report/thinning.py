@@ -137,8 +137,8 @@ class LabelPlacer:
     """Finds free spots for labels beside their points, one after the other (greedy).
 
     All lengths in points (1/72 inch), from the lower left corner of a page of `size`. A spot
-    is free when the label covers no other label and no other's leader line; among free spots
-    the one that covers the fewest data points and is nearest wins.
+    is free when the label covers no other label and no other's leader line, nor do leader lines
+    cross; among free spots the one that covers few data points and is near wins.
     """
 
     _CELL = 1.5
@@ -146,6 +146,7 @@ class LabelPlacer:
     _MOST_COVERED = 4
     _CLEARANCE = 1.6
     _PAD = 1.5
+    _MARGIN = 3.0
 
     def __init__(self, size: tuple[float, float], points: FloatArray) -> None:
         self._size = size
@@ -183,7 +184,8 @@ class LabelPlacer:
         self, anchor: tuple[float, float], extent: tuple[float, float]
     ) -> list[tuple[float, float]]:
         width, height = extent
-        left, right, top = width / 2, self._size[0] - width / 2, self._size[1] - height / 2
+        left, right = width / 2 + self._MARGIN, self._size[0] - width / 2
+        top = self._size[1] - height / 2
         lifts = [0.0, *(height / 2 + 3.0 + 0.5 * height * k for k in range(14))]
         asides = [k * (width / 2 + 4.0) for k in (0, 0.5, -0.5, 1, -1, 1.5, -1.5, 2.2, -2.2)]
         return [
@@ -205,7 +207,9 @@ class LabelPlacer:
             apart = box[2] <= other[0] or other[2] <= box[0] or box[3] <= other[1]
             if not (apart or other[3] <= box[1]) or np.any(_inside(line, other)):
                 return True
-        return any(bool(np.any(_inside(other, box))) for other in self._lines)
+        return any(
+            bool(np.any(_inside(other, box))) or _cross(line, other) for other in self._lines
+        )
 
     def _points_under(self, box: tuple[float, float, float, float]) -> float:
         limit = np.array(self._covered.shape) - 1
@@ -226,6 +230,19 @@ def _nearest(
 def _segment(start: tuple[float, float], end: tuple[float, float]) -> FloatArray:
     """Points along a leader line, closer together than a label is high."""
     return np.linspace(start, end, 24)
+
+
+def _cross(line: FloatArray, other: FloatArray) -> bool:
+    """Whether two leader lines cross: each has its ends on both sides of the other."""
+
+    def side(of: FloatArray, point: FloatArray) -> float:
+        along, to = of[-1] - of[0], point - of[0]
+        return float(along[0] * to[1] - along[1] * to[0])
+
+    return (
+        side(line, other[0]) * side(line, other[-1]) < 0
+        and side(other, line[0]) * side(other, line[-1]) < 0
+    )
 
 
 def _inside(points: FloatArray, box: tuple[float, float, float, float]) -> NDArray[np.bool_]:
