@@ -11,6 +11,7 @@ import click
 
 from lmmgwas import __version__
 from lmmgwas.errors import LmmgwasError
+from lmmgwas.numerics.threads import calm_blas
 
 _COMMANDS = ("assoc", "grm", "example")
 
@@ -47,6 +48,7 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run the command line and leave with the exit code of the interface."""
+    calm_blas()
     signal.signal(signal.SIGTERM, _terminate)
     debug = "--debug" in sys.argv[1:]
     try:

@@ -80,6 +80,28 @@ def mask_heterozygotes(
 
 
 @kernel
+def pack_rows(
+    values: NDArray[np.float64],
+    counts: NDArray[np.float64],
+    first: int,
+    stop: int,
+    out: NDArray[np.float32],
+) -> None:
+    """Write rows first..stop of values / counts, each up to its diagonal, one after another.
+
+    values (n, n); counts (n, n), or (1, 1) where all pairs have one count, which then divides
+    every value; a count of 0 gives 0. out (as many values as the rows have,).
+    """
+    at = 0
+    one = counts.shape[0] == 1
+    for i in range(first, stop):
+        for k in range(i + 1):
+            count = counts[0, 0] if one else counts[i, k]
+            out[at] = values[i, k] / count if count > 0.0 else 0.0
+            at += 1
+
+
+@kernel
 def add_packed(
     packed: NDArray[np.float32], weight: float, rows: NDArray[np.int64], out: NDArray[np.float64]
 ) -> None:

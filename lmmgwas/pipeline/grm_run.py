@@ -31,12 +31,14 @@ from lmmgwas.model.grm import (
     variant_scale,
 )
 from lmmgwas.model.spectrum import decompose
-from lmmgwas.numerics.kernels import fill_tile
+from lmmgwas.numerics.kernels import fill_tile, pack_rows
 from lmmgwas.pipeline.inputs import Genotypes, choose_variants, open_genotypes
 from lmmgwas.pipeline.logbook import Logbook, Progress
 from lmmgwas.pipeline.options import GenotypeOptions, GrmJob, GrmOptions
 
 Array = NDArray[np.float64]
+
+_PACK_VALUES = 1 << 22  # values of a triangle that are packed at a time: 16 MB
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,9 +128,6 @@ def build_grm(
     everything = _GroupSum(total, total_counts, np.concatenate(used))
     _refuse_empty(everything, task)
     _write_part(paths, None, everything, outputs)
-    if total_counts is None:
-        counts = _constant_rows(rows.size, everything.used.size)
-        write_triangle(outputs.temporary(paths.counts(None)), counts)
     outputs.write_text(paths.ids, _id_lines(task.genotypes.samples, rows))
     outputs.write_text(paths.manifest, _manifest(task, groups, everything.used))
     log.say(
@@ -198,22 +197,26 @@ def _write_part(paths: GrmPaths, group: str | None, summed: _GroupSum, outputs: 
     """Divide by the counts and write one triangle (two where pairs have their own counts)."""
     values, counts = summed.values, summed.counts
     n = values.shape[0]
-    if counts is None:
-        divisor = max(summed.used.size, 1)
-        triangle = ((values[i, : i + 1] / divisor).astype(np.float32) for i in range(n))
-    else:
-        triangle = (
-            (values[i, : i + 1] / np.maximum(counts[i, : i + 1], 1.0)).astype(np.float32)
-            for i in range(n)
-        )
-        pairs = (counts[i, : i + 1].astype(np.float32) for i in range(n))
-        write_triangle(outputs.temporary(paths.counts(group)), pairs)
-    write_triangle(outputs.temporary(paths.values(group)), triangle)
+    divisor = np.full((1, 1), float(summed.used.size)) if counts is None else counts
+    write_triangle(outputs.temporary(paths.values(group)), _packed(values, divisor))
+    if counts is not None:
+        one = np.ones((1, 1))
+        write_triangle(outputs.temporary(paths.counts(group)), _packed(counts, one))
+    elif group is None:
+        constant = np.full(n, summed.used.size, dtype=np.float32)
+        rows = (constant[: i + 1] for i in range(n))
+        write_triangle(outputs.temporary(paths.counts(None)), rows)
 
 
-def _constant_rows(n: int, value: int) -> Iterator[NDArray[np.float32]]:
-    row = np.full(n, value, dtype=np.float32)
-    return (row[: i + 1] for i in range(n))
+def _packed(values: Array, counts: Array) -> Iterator[NDArray[np.float32]]:
+    """Yield values / counts as a packed lower triangle, some rows at a time."""
+    n = values.shape[0]
+    step = max(1, _PACK_VALUES // n)
+    for first in range(0, n, step):
+        stop = min(first + step, n)
+        rows = np.empty((stop * (stop + 1) - first * (first + 1)) // 2, dtype=np.float32)
+        pack_rows(values, counts, first, stop, rows)
+        yield rows
 
 
 def _id_lines(samples: Samples, rows: NDArray[np.int64]) -> str:
