@@ -162,11 +162,30 @@ def dense_wald(
 
 
 def mp_neg_log10_p_t(t: float, dof: int) -> float:
-    """Return -log10 of the two-sided p of Student's t: incomplete beta function in 40 digits."""
-    with mpmath.workdps(40):
-        square = mpmath.mpf(float(t)) ** 2
-        x = dof / (dof + square)
-        p = mpmath.betainc(mpmath.mpf(dof) / 2, mpmath.mpf(1) / 2, 0, x, regularized=True)
+    """Return -log10 of the two-sided p of Student's t, in 60 digits.
+
+    p = I_x(a, 1/2), a = dof/2, x = dof/(dof + t^2): mpmath's incomplete beta function, and for
+    large t, where that may not converge, the series of Pfaff's transformation (DLMF 15.8.1),
+
+        p = x^a (1-x)^(-1/2) / (a B(a, 1/2)) * sum over k of (1/2)_k/(a+1)_k (-dof/t^2)^k,
+
+    whose error is less than the first term left out.
+    """
+    if t == 0.0:
+        return 0.0
+    with mpmath.workdps(60):
+        square, half = mpmath.mpf(float(t)) ** 2, mpmath.mpf(1) / 2
+        a, x = mpmath.mpf(dof) / 2, dof / (dof + square)
+        if square < 200:
+            p = mpmath.betainc(a, half, 0, x, regularized=True)
+            return float(-mpmath.log10(p))
+        term = total = mpmath.mpf(1)
+        k = 0
+        while abs(term) > mpmath.mpf(10) ** -30:
+            term *= -(k + half) / (a + 1 + k) * dof / square
+            total += term
+            k += 1
+        p = x**a / mpmath.sqrt(1 - x) / (a * mpmath.beta(a, half)) * total
         return float(-mpmath.log10(p))
 
 

@@ -23,6 +23,10 @@ _CLOSE = 5e-6
 again: Newton's method leaves of it less than its square."""
 
 _DRAFT_TOLERANCE = 1e-4
+_DRAFT_CUBIC_STEP = 1e-2
+"""A draft stops at a step of this size once two points give the cubic: what that leaves is of
+the order of the squared errors of both, 1e-6 or less, the noise of float32."""
+
 _DRAFT_DOUBT = 1.0
 """A draft whose log-likelihood varies less than this over the grid cannot tell its points apart."""
 
@@ -52,6 +56,24 @@ class Optimum:
     n_points: int  # evaluations with derivatives
 
 
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """When a climb may take its last step without evaluating again."""
+
+    tolerance: float  # of any step, and of the bracket
+    close: float  # of a step, relative to the distance to the ends
+    cubic_step: float  # of a step by the cubic through two points
+
+    def suffices(self, step: float, h2: float, *, cubic: bool) -> bool:
+        """Whether a step of this size from h2 is the last."""
+        largest = max(self.tolerance, self.close * min(h2, 1.0 - h2))
+        return step <= (max(largest, self.cubic_step) if cubic else largest)
+
+
+_EXACT = _Ending(_STEP_TOLERANCE, _CLOSE, 0.0)
+_DRAFT = _Ending(_DRAFT_TOLERANCE, 0.0, _DRAFT_CUBIC_STEP)
+
+
 def maximise(
     likelihood: RestrictedLikelihood,
     grid: tuple[float, ...],
@@ -77,9 +99,7 @@ def maximise(
     low = grid[max(best - 1, 0)]
     high = grid[min(best + 1, len(grid) - 1)]
     start = grid[best] if 0 < best < len(grid) - 1 else 0.5 * (low + high)
-    if draft is not None:
-        start = _climb(draft, low, high, start, _DRAFT_TOLERANCE).point.h2
-    return _climb(likelihood, low, high, start, _STEP_TOLERANCE)
+    return _climb_twice(likelihood, draft, low, high, start)
 
 
 def maximise_from(
@@ -92,9 +112,7 @@ def maximise_from(
     """
     start = min(max(start, 2.0 * _WARM_MARGIN), H2_MAX - 2.0 * _WARM_MARGIN)
     low, high = max(0.0, start - 0.3), min(H2_MAX, start + 0.3)
-    if draft is not None:
-        start = _climb(draft, low, high, start, _DRAFT_TOLERANCE).point.h2
-    optimum = _climb(likelihood, low, high, start, _STEP_TOLERANCE)
+    optimum = _climb_twice(likelihood, draft, low, high, start)
     point = optimum.point
     inside = low + _WARM_MARGIN < point.h2 < high - _WARM_MARGIN
     if not inside or point.information <= 0.0 or point.loglik < likelihood.loglik(0.0):
@@ -102,45 +120,69 @@ def maximise_from(
     return optimum
 
 
-def _climb(
-    likelihood: RestrictedLikelihood, low: float, high: float, start: float, tolerance: float
+def _climb_twice(
+    likelihood: RestrictedLikelihood,
+    draft: RestrictedLikelihood | None,
+    low: float,
+    high: float,
+    start: float,
 ) -> Optimum:
-    """Find the root of the score in (low, high); bisect whenever a fast step would leave it."""
-    point = likelihood.point(start)
-    previous: RemlPoint | None = None
-    n_points = 1
-    while n_points < _MAX_STEPS and high - low > tolerance:
+    """Climb by the draft, where there is one, then by the likelihood from where that led."""
+    slope = 0.0
+    if draft is not None:
+        start, slope = _climb(draft, low, high, start, 0.0, _DRAFT)[:2]
+    h2, slope, points = _climb(likelihood, low, high, start, slope, _EXACT)
+    last = points[-1]
+    information = last.information + slope * (h2 - last.h2)
+    return Optimum(last.moved_to(h2, information), Status.CONVERGED, len(points))
+
+
+def _climb(
+    likelihood: RestrictedLikelihood,
+    low: float,
+    high: float,
+    start: float,
+    slope: float,
+    ending: _Ending,
+) -> tuple[float, float, list[RemlPoint]]:
+    """Find the root of the score in (low, high); bisect whenever a fast step would leave it.
+
+    Returns the root, the slope of the information there (`slope` as long as fewer than two
+    points tell), and the points that were evaluated, the last one next to the root.
+    """
+    points = [likelihood.point(start)]
+    while True:
+        point = points[-1]
         if point.score > 0.0:
             low = max(low, point.h2)
         else:
             high = min(high, point.h2)
-        target = _next_h2(point, previous)
+        target = _next_h2(points)
+        if len(points) > 1:
+            slope = _information_slope(points[-2], point)
         if target is None or not low <= target <= high:
             target = 0.5 * (low + high)
-        elif abs(target - point.h2) <= max(tolerance, _CLOSE * min(point.h2, 1.0 - point.h2)):
-            point = point.moved_to(target, _information_at(target, point, previous))
-            break
-        previous, point = point, likelihood.point(target)
-        n_points += 1
-    return Optimum(point, Status.CONVERGED, n_points)
+        elif ending.suffices(abs(target - point.h2), point.h2, cubic=len(points) > 1):
+            return target, slope, points
+        if high - low <= ending.tolerance or len(points) == _MAX_STEPS:
+            return point.h2, slope, points
+        points.append(likelihood.point(target))
 
 
-def _information_at(h2: float, point: RemlPoint, previous: RemlPoint | None) -> float:
-    """The information a small step on, by the slope between the last two points."""
-    if previous is None or previous.h2 == point.h2:
-        return point.information
-    slope = (point.information - previous.information) / (point.h2 - previous.h2)
-    return point.information + slope * (h2 - point.h2)
+def _information_slope(a: RemlPoint, b: RemlPoint) -> float:
+    """Change of the information between two points, per unit of h2."""
+    return (b.information - a.information) / (b.h2 - a.h2) if b.h2 != a.h2 else 0.0
 
 
-def _next_h2(point: RemlPoint, previous: RemlPoint | None) -> float | None:
+def _next_h2(points: list[RemlPoint]) -> float | None:
     """Newton's step; with two points, the root of the cubic through both scores and slopes."""
+    point = points[-1]
     if point.information <= 0.0:
         return None
     newton = point.h2 + point.score / point.information
-    if previous is None or previous.h2 == point.h2:
+    if len(points) < 2 or points[-2].h2 == point.h2:
         return newton
-    return _hermite_root(previous, point, newton)
+    return _hermite_root(points[-2], point, newton)
 
 
 def _hermite_root(a: RemlPoint, b: RemlPoint, guess: float) -> float:

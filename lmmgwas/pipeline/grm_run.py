@@ -116,8 +116,11 @@ def build_grm(
     groups: list[dict[str, Any]] = []
     used: list[NDArray[np.int64]] = []
     progress = Progress(log, "GRM", len(task.variants), quiet=quiet)
+    sums = GrmSum(rows.size)
+    counts = GrmSum(rows.size) if task.options.pairwise else None
     for group in task.variants.groups():
-        summed = _sum_group(task, task.variants.in_group(group), progress)
+        variants = task.variants.in_group(group)
+        summed = _sum_group(task, variants, sums, counts, progress)
         used.append(summed.used)
         groups.append({"name": group, "n_variants": int(summed.used.size)})
         total += summed.values
@@ -146,11 +149,20 @@ def _refuse_empty(everything: _GroupSum, task: GrmTask) -> None:
         )
 
 
-def _sum_group(task: GrmTask, variants: Variants, progress: Progress) -> _GroupSum:
-    """Sum Z Z' over a group's variants, tile by tile of the fixed grid."""
-    rows = task.genotypes.kept
-    sums = GrmSum(rows.size)
-    counts = GrmSum(rows.size) if task.options.pairwise else None
+def _sum_group(
+    task: GrmTask,
+    variants: Variants,
+    sums: GrmSum,
+    counts: GrmSum | None,
+    progress: Progress,
+) -> _GroupSum:
+    """Sum Z Z' over a group's variants, tile by tile of the fixed grid.
+
+    The sums are views of memory that the next group overwrites.
+    """
+    sums.clear()
+    if counts is not None:
+        counts.clear()
     used: list[NDArray[np.int64]] = []
     for where, tile, observed in _standardised_tiles(task, variants, used):
         sums.add(tile)
