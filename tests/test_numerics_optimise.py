@@ -145,8 +145,8 @@ def summit(likelihood: Hills) -> float:
 @pytest.mark.parametrize(
     "hills",
     [
-        pytest.param(((5.0, 0.2, 0.08), (6.0, 0.75, 0.08)), id="second-is-higher"),
-        pytest.param(((6.0, 0.2, 0.08), (5.0, 0.75, 0.08)), id="first-is-higher"),
+        pytest.param(((5.0, 0.2, 0.08), (6.0, 0.72, 0.08)), id="second-is-higher"),
+        pytest.param(((6.0, 0.22, 0.08), (5.0, 0.75, 0.08)), id="first-is-higher"),
         pytest.param(((6.0, 0.31, 0.05), (5.9, 0.62, 0.2), (3.0, 0.0, 0.1)), id="three"),
         pytest.param(((4.0, 0.5, 0.05), (10.0, 0.5, 2.0)), id="spike-on-a-plateau"),
         pytest.param(((9.0, 0.449, 0.04),), id="grid-point-beyond-the-inflection"),
@@ -165,7 +165,7 @@ def test_highest_hill_of_the_grid_is_climbed(
     assert found.status is Status.CONVERGED
     assert found.point.h2 == pytest.approx(summit(likelihood), abs=H2_ATOL)
     assert found.point.loglik >= max(likelihood.loglik(h2) for h2 in grid) - 1e-12
-    assert found.n_points < 40  # bisection alone would need 30
+    assert found.n_points <= 31  # what bisection alone takes from a bracket of 0.2 to 1e-10
 
 
 @pytest.mark.parametrize("slope", [-3.0, 3.0])

@@ -1,0 +1,180 @@
+"""The door to LAPACK and BLAS against numpy, its refusals and its guards."""
+
+import numpy as np
+import pytest
+import scipy.linalg
+
+from lmmgwas.numerics.linalg import (
+    NotPositiveDefiniteError,
+    add_outer_in_place,
+    cholesky_in_place,
+    inverse_norms_in_place,
+    solve_lower,
+    solve_lower_rows_in_place,
+    symmetric_eigen,
+)
+
+SIZES = (1, 2, 7, 60)
+
+
+def positive(n: int, dtype: type = np.float64) -> np.ndarray:
+    """Return a well-conditioned V (n, n): the condition number is about 10."""
+    A = np.random.default_rng(n).standard_normal((n, 3 * n))
+    return (A @ A.T / (3 * n) + 0.5 * np.eye(n)).astype(dtype)
+
+
+def lower(n: int, dtype: type = np.float64) -> np.ndarray:
+    """Return its factor with rubbish above the diagonal, which nobody may read."""
+    L = np.linalg.cholesky(positive(n)).astype(dtype)
+    L[np.triu_indices(n, 1)] = 1e30
+    return L
+
+
+def tolerance(dtype: type, n: int) -> float:
+    """Backward stable algorithms: rounding, times n, times the condition number of about 10."""
+    return 10 * (n + 5) * float(np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", SIZES)
+def test_cholesky(n: int, dtype: type) -> None:
+    V = positive(n, dtype)
+    work = V.copy()
+    L = cholesky_in_place(work)
+    assert L is work
+    np.testing.assert_allclose(
+        np.tril(L), np.linalg.cholesky(V.astype(np.float64)), atol=tolerance(dtype, n)
+    )
+
+
+@pytest.mark.parametrize("diagonal", [[1.0, -1e-3, 1.0], [1.0, 0.0, 1.0], [-1.0, 1.0, 1.0]])
+def test_cholesky_refuses_what_is_not_positive_definite(diagonal: list[float]) -> None:
+    with pytest.raises(NotPositiveDefiniteError, match="leading minor"):
+        cholesky_in_place(np.diag(diagonal))
+
+
+def test_cholesky_refuses_nan() -> None:
+    V = positive(5)
+    V[2, 2] = np.nan
+    with pytest.raises(NotPositiveDefiniteError):
+        cholesky_in_place(V)
+
+
+def test_work_on_a_copy_is_noticed() -> None:
+    with pytest.raises(ArithmeticError, match="copy"):
+        cholesky_in_place(np.asfortranarray(positive(4)))
+    with pytest.raises(ArithmeticError, match="copy"):
+        solve_lower_rows_in_place(lower(4), np.asfortranarray(np.ones((3, 4))))
+    with pytest.raises(ArithmeticError, match="copy"):
+        add_outer_in_place(np.ones((3, 4)), np.asfortranarray(np.zeros((4, 4))))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", SIZES)
+def test_trace_and_norm_of_the_inverse(n: int, dtype: type) -> None:
+    inverse = np.linalg.inv(positive(n))
+    trace, norm = inverse_norms_in_place(lower(n, dtype))
+    assert trace == pytest.approx(np.trace(inverse), rel=tolerance(dtype, n))
+    assert norm == pytest.approx((inverse**2).sum(), rel=tolerance(dtype, n))
+
+
+def test_inverse_of_a_singular_factor_is_refused() -> None:
+    L = lower(4)
+    L[2, 2] = 0.0
+    with pytest.raises(NotPositiveDefiniteError):
+        inverse_norms_in_place(L)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("shape", [(7,), (7, 1), (7, 3)])
+def test_solve_lower(shape: tuple[int, ...], transposed: bool) -> None:
+    B = np.random.default_rng(1).standard_normal(shape)
+    before, L = B.copy(), lower(7)
+    matrix = np.tril(L).T if transposed else np.tril(L)
+    got = solve_lower(L, B, transposed=transposed)
+    assert got.shape == shape
+    np.testing.assert_allclose(got, np.linalg.solve(matrix, B), atol=tolerance(np.float64, 7))
+    np.testing.assert_array_equal(B, before)
+
+
+def test_solve_lower_in_float32_returns_float64() -> None:
+    B = np.random.default_rng(1).standard_normal((7, 2))
+    got = solve_lower(lower(7, np.float32), B)
+    assert got.dtype == np.float64
+    expected = np.linalg.solve(np.tril(lower(7)), B)
+    np.testing.assert_allclose(got, expected, atol=3 * tolerance(np.float32, 7))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n_rows", [1, 5, 64])
+def test_solve_lower_rows(n_rows: int, dtype: type) -> None:
+    rows = np.random.default_rng(1).standard_normal((n_rows, 60)).astype(dtype)
+    expected = np.linalg.solve(np.tril(lower(60)), rows.T.astype(np.float64)).T
+    got = solve_lower_rows_in_place(lower(60, dtype), rows)
+    assert got is rows
+    np.testing.assert_allclose(got, expected, atol=3 * tolerance(dtype, 60))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_add_outer(dtype: type) -> None:
+    rng = np.random.default_rng(1)
+    rows = rng.standard_normal((9, 6)).astype(dtype)
+    out = rng.standard_normal((6, 6)).astype(dtype)
+    expected = out + rows.T.astype(np.float64) @ rows
+    upper = out[np.triu_indices(6, 1)].copy()
+    add_outer_in_place(rows, out)
+    # Nine products of order one.
+    np.testing.assert_allclose(np.tril(out), np.tril(expected), atol=40 * np.finfo(dtype).eps)
+    np.testing.assert_array_equal(out[np.triu_indices(6, 1)], upper)
+
+
+@pytest.mark.parametrize("n", SIZES)
+def test_eigen(n: int) -> None:
+    V = positive(n)
+    S, U = symmetric_eigen(V.copy())
+    # Eigenvalues are good to rounding times the norm (about 3); vectors are orthonormal.
+    np.testing.assert_allclose(S, np.linalg.eigvalsh(V), atol=tolerance(np.float64, n))
+    np.testing.assert_allclose((U * S) @ U.T, V, atol=tolerance(np.float64, n))
+    np.testing.assert_allclose(U.T @ U, np.eye(n), atol=tolerance(np.float64, n))
+
+
+def spoiled(S: np.ndarray, U: np.ndarray, how: str) -> tuple[np.ndarray, np.ndarray]:
+    if how == "vector":
+        U[:, -1] = U[:, 0]
+    elif how == "value":
+        S[-1] *= 1.0 + 1e-6
+    elif how == "nan":
+        S[3] = np.nan
+    else:
+        U[:] = 0.0
+        U[0, -1] = np.nan
+    return S, U
+
+
+@pytest.mark.parametrize("how", ["vector", "value", "nan", "nan-vector"])
+def test_wrong_decomposition_is_noticed(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    eigh = scipy.linalg.eigh
+
+    def lying(K: np.ndarray, **options: object) -> tuple[np.ndarray, np.ndarray]:
+        return spoiled(*eigh(K, **options), how)
+
+    monkeypatch.setattr(scipy.linalg, "eigh", lying)
+    with pytest.raises(ArithmeticError, match="does not reproduce"):
+        symmetric_eigen(positive(20))
+
+
+@pytest.mark.parametrize(("n", "driver"), [(32_766, "evd"), (32_767, "evr")])
+def test_driver_whose_workspace_fits_32_bit_integers(
+    monkeypatch: pytest.MonkeyPatch, n: int, driver: str
+) -> None:
+    asked: list[str] = []
+
+    def eigh(K: np.ndarray, *, driver: str, **_: object) -> tuple[np.ndarray, np.ndarray]:
+        asked.append(driver)
+        return np.zeros(K.shape[0]), K
+
+    monkeypatch.setattr(scipy.linalg, "eigh", eigh)
+    zeros = np.broadcast_to(0.0, (n, n))  # one number in memory, not 8 GB
+    symmetric_eigen(zeros)
+    assert asked == [driver]
+    assert (1 + 6 * n + 2 * n**2 < 2**31) == (driver == "evd")
