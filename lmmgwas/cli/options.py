@@ -30,7 +30,11 @@ def _bundle(*options: Callable[[Any], Any]) -> Callable[[_Command], _Command]:
 
 
 genotype_options = _bundle(
-    click.option("--bfile", metavar="PREFIX", help="Genotypes: PREFIX.bed, .bim and .fam."),
+    click.option(
+        "--bfile",
+        metavar="PREFIX",
+        help="Genotypes: PREFIX.bed, .bim, .fam; @ in PREFIX stands for a chromosome.",
+    ),
     click.option("--bed", metavar="FILE", help="Genotypes, with --bim and --fam."),
     click.option("--bim", metavar="FILE", help="Variants, with --bed and --fam."),
     click.option("--fam", metavar="FILE", help="Samples, with --bed and --bim."),

@@ -17,7 +17,7 @@ one that was read from a file are the same to the last bit. A model's fit uses M
 by tr(M K M)/n, M = I - 11'/n (`centre_and_scale`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -138,21 +138,27 @@ class Grm:
         return self.whole.n_variants - (self.parts[group].n_variants if group else 0)
 
 
+def require_groups(available: Iterable[str], tested: tuple[str, ...]) -> None:
+    """Raise MismatchError unless each tested autosomal group is one of the GRM's."""
+    there = tuple(available)
+    absent = [group for group in tested if group not in there]
+    if absent:
+        raise MismatchError(
+            "E803",
+            f"the GRM has no part for chromosome {', '.join(absent)} (it has {', '.join(there)}): "
+            "test fewer chromosomes with --chr, or build the GRM from all of them",
+        )
+
+
 def check_loco(grm: Grm, groups: tuple[str, ...]) -> None:
     """Raise unless each of the tested autosomal groups can be left out."""
-    absent = [group for group in groups if group not in grm.parts]
     if not grm.parts:
         raise MismatchError(
             "E804",
             "the GRM has no per-chromosome parts, so that no chromosome can be left out and a "
             "variant would be tested against itself: build it with `lmmgwas grm`, or use --no-loco",
         )
-    if absent:
-        raise MismatchError(
-            "E803",
-            f"the GRM has no part for chromosome {', '.join(absent)} (it has "
-            f"{', '.join(grm.parts)}): test fewer chromosomes with --chr, or rebuild the GRM",
-        )
+    require_groups(grm.parts, groups)
     for group in groups:
         left = grm.n_variants_without(group)
         if left < MIN_LOCO_VARIANTS:

@@ -2,23 +2,18 @@
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+
+import numpy as np
 
 import lmmgwas
 from lmmgwas.errors import NumericalError
 from lmmgwas.io.atomic import OutputSet
 from lmmgwas.io.metadata import StudyDescription, TableFacts, format_sidecar, reasons_not_ssf
-from lmmgwas.io.sumstats import marker_ids, p_text
-from lmmgwas.model.fitting import WhitenerCost
-from lmmgwas.model.genotypes import REASONS, Variants
+from lmmgwas.model.genotypes import Variants
 from lmmgwas.model.grm import check_loco
-from lmmgwas.numerics.threads import blas_libraries
 from lmmgwas.pipeline.inputs import Genotypes, choose_variants, open_genotypes
 from lmmgwas.pipeline.join import (
-    SampleFlow,
-    StudyTables,
     describe_flow,
     read_study_tables,
     sample_flow,
@@ -34,54 +29,19 @@ from lmmgwas.pipeline.plan import (
     significance,
     trait_stems,
 )
+from lmmgwas.pipeline.record import manifest_of, say_trait
 from lmmgwas.pipeline.relatedness import (
-    PlannedGrm,
     Relatedness,
     opened,
     plan_relatedness,
-    require_two_groups,
+    require_loco_possible,
 )
-from lmmgwas.pipeline.scan_run import ScanJob, ScanOutcome, run_scan
+from lmmgwas.pipeline.scan_run import ScanJob, run_scan
+from lmmgwas.pipeline.study import Study, TraitResult
 from lmmgwas.pipeline.trait_output import GroupRow, Leads, TraitFiles, TraitOutput
 from lmmgwas.report.manifest import (
-    describe_file,
-    describe_inputs,
-    describe_software,
     format_manifest,
 )
-
-_SHOWN_LEADS = 5
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Study:
-    """What all steps after the planning need."""
-
-    job: AssocJob
-    genotypes: Genotypes
-    variants: Variants  # selected for testing, in output order
-    tables: StudyTables
-    flow: SampleFlow
-    plans: list[PlannedAnalysis]
-    grm: PlannedGrm | None
-    threshold: float
-
-    @property
-    def is_human(self) -> bool:
-        return self.job.genotypes.karyotype.is_human
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _TraitResult:
-    """One finished trait, for the summary and the manifest."""
-
-    output: TraitOutput
-    plan: PlannedAnalysis
-    whole: GroupRow
-    leads: Leads
-    cost: WhitenerCost
-    outcome: ScanOutcome
-    not_ssf: list[str]  # why the table is not valid GWAS-SSF; empty when it is
 
 
 def run_assoc(job: AssocJob, log: Logbook, outputs: OutputSet) -> None:
@@ -95,23 +55,40 @@ def run_assoc(job: AssocJob, log: Logbook, outputs: OutputSet) -> None:
     _finish(study, results, log, outputs)
 
 
-def _plan(job: AssocJob, log: Logbook, outputs: OutputSet) -> _Study:
+def _plan(job: AssocJob, log: Logbook, outputs: OutputSet) -> Study:
     """Read all inputs and refuse what can be refused before the work."""
     genotypes = open_genotypes(job.genotypes, job.run.threads, log)
     tables = read_study_tables(job.tables, genotypes, log)
     variants = choose_variants(genotypes.variants, job.test.choice, job.genotypes, log)
     outputs.require_free(_final_names(job, tuple(tables.traits), variants))
+    log.begin()
     grm = plan_relatedness(job, genotypes, log)
-    kept = genotypes.samples.sex >= 0  # everyone, where no GRM limits the samples
-    flow = sample_flow(genotypes, tables, grm.present if grm else kept, needs_grm=grm is not None)
+    everyone = np.ones(len(genotypes.samples), dtype=np.bool_)
+    in_grm = everyone if grm is None else grm.present
+    flow = sample_flow(genotypes, tables, in_grm, needs_grm=grm is not None)
     log.say(describe_flow(flow, tables, needs_grm=grm is not None))
     plans = plan_analyses(genotypes, tables, flow, grm, job.model.rint, log)
-    if grm is not None:
-        require_two_groups(grm, loco=job.model.loco)
+    if grm is not None and job.model.loco:
+        require_loco_possible(grm, autosomal_groups(variants))
+    _warn_unknown_sex(genotypes, variants, plans, log)
     if not job.model.loco:
         log.say("LOCO is off: each variant is tested against a GRM that contains it")
     threshold = significance(job.model, len(variants), is_human=job.genotypes.karyotype.is_human)
-    return _Study(job, genotypes, variants, tables, flow, plans, grm, threshold)
+    return Study(job, genotypes, variants, tables, flow, plans, grm, threshold)
+
+
+def _warn_unknown_sex(
+    genotypes: Genotypes, variants: Variants, plans: list[PlannedAnalysis], log: Logbook
+) -> None:
+    """On X it matters who is male."""
+    analysed = np.unique(np.concatenate([plan.samples.rows for plan in plans]))
+    unknown = int((genotypes.samples.sex[analysed] == 0).sum())
+    if unknown and variants.haploid_x.any():
+        log.warn(
+            "W217",
+            f"{unknown:,} analysed samples of unknown sex are treated as female on X: give the "
+            "sex in column 5 of the .fam (1 male, 2 female)",
+        )
 
 
 def _files(job: AssocJob, stem: str, variants: Variants) -> TraitFiles:
@@ -132,8 +109,8 @@ def _final_names(job: AssocJob, names: tuple[str, ...], variants: Variants) -> l
 
 
 def _analyse(
-    study: _Study, relatedness: Relatedness | None, log: Logbook, outputs: OutputSet
-) -> list[_TraitResult]:
+    study: Study, relatedness: Relatedness | None, log: Logbook, outputs: OutputSet
+) -> list[TraitResult]:
     """Run every analysis; finish the tables of its traits."""
     job = study.job
     if relatedness is not None and job.model.loco:
@@ -158,13 +135,13 @@ def _analyse(
 
 
 def _analyse_one(
-    study: _Study,
+    study: Study,
     plan: PlannedAnalysis,
     traits: tuple[TraitOutput, ...],
     relatedness: Relatedness | None,
     log: Logbook,
     outputs: OutputSet,
-) -> list[_TraitResult]:
+) -> list[TraitResult]:
     """Null models and scan of traits with the same samples, then their tables and plots."""
     job = study.job
     n_fits = len(autosomal_groups(study.variants)) if job.model.loco else 0
@@ -205,8 +182,8 @@ def _analyse_one(
         not_ssf = reasons_not_ssf(tested, is_human=study.is_human)
         _write_sidecar(study, trait, plan, outputs, valid=not not_ssf)
         _draw(study, trait, leads, whole, log, outputs)
-        result = _TraitResult(trait, plan, whole, leads, cost, outcome, not_ssf)
-        _say_trait(study, result, log)
+        result = TraitResult(trait, plan, whole, leads, cost, outcome, not_ssf)
+        say_trait(study, result, log)
         results.append(result)
     return results
 
@@ -222,7 +199,7 @@ def _check_conservation(trait: TraitOutput, n_selected: int) -> None:
 
 
 def _write_sidecar(
-    study: _Study, trait: TraitOutput, plan: PlannedAnalysis, outputs: OutputSet, *, valid: bool
+    study: Study, trait: TraitOutput, plan: PlannedAnalysis, outputs: OutputSet, *, valid: bool
 ) -> None:
     facts = TableFacts(
         trait=trait.name,
@@ -240,7 +217,7 @@ def _write_sidecar(
 
 
 def _draw(
-    study: _Study,
+    study: Study,
     trait: TraitOutput,
     leads: Leads,
     whole: GroupRow,
@@ -253,132 +230,12 @@ def _draw(
         draw_plots(trait, study.variants, leads, whole, lines, study.job.plots, outputs, log)
 
 
-def _say_trait(study: _Study, result: _TraitResult, log: Logbook) -> None:
-    """The result in a few lines of text."""
-    trait, leads, whole = result.output, result.leads, result.whole
-    null = whole.null
-    error = "" if null.h2_se != null.h2_se else f" (standard error {null.h2_se:.3f})"
-    lines = [
-        f"Trait {trait.name}",
-        f"  h2 {null.h2:.4f}{error}, {null.status}; p of h2 = 0: {null.p_h2:.3g}",
-        f"  variants tested {trait.n_tested:,}, excluded {trait.n_excluded:,}"
-        + _reason_counts(trait),
-        f"  lambda_gc {whole.lambda_gc:.4f}",
-        f"  loci with p < {study.threshold:g}: {leads.n_below}",
-    ]
-    shown = leads.rows.take(slice(0, min(_SHOWN_LEADS, leads.n_below)))
-    chromosomes = [study.variants.chromosomes[k].name for k in shown.variants.chrom.tolist()]
-    for marker, chrom, pos, beta, se, value in zip(
-        marker_ids(shown.variants),
-        chromosomes,
-        shown.variants.pos.tolist(),
-        shown.beta.tolist(),
-        shown.se.tolist(),
-        shown.neg_log10_p.tolist(),
-        strict=True,
-    ):
-        lines.append(
-            f"    {marker} at {chrom}:{pos:,}  beta {beta:.4g} (se {se:.3g})  p {p_text(value)}"
-        )
-    log.say("\n".join(lines))
-    if trait.n_perfect:
-        log.warn(
-            "W902",
-            f"{trait.n_perfect} variants fit trait {trait.name} perfectly: their -log10 p is a "
-            "lower bound",
-        )
-    if result.not_ssf:
-        why = "; ".join(result.not_ssf)
-        log.say(f"Note: the table of {trait.name} is not valid GWAS-SSF: {why}")
-
-
-def _reason_counts(trait: TraitOutput) -> str:
-    counts = [f"{r} {int(k):,}" for r, k in zip(REASONS, trait.reasons, strict=True) if k]
-    return f" ({', '.join(counts)})" if counts else ""
-
-
-def _finish(
-    study: _Study, results: Sequence[_TraitResult], log: Logbook, outputs: OutputSet
-) -> None:
+def _finish(study: Study, results: Sequence[TraitResult], log: Logbook, outputs: OutputSet) -> None:
     """Samples table and manifest, then everything gets its name."""
     samples = study.job.run.path(".samples.tsv")
     frame = study.flow.table.to_csv(sep="\t", index=False, lineterminator="\n")
     outputs.write_text(samples, frame)
     manifest = study.job.run.path(".run.json")
-    outputs.write_text(manifest, format_manifest(_manifest(study, results, log, outputs)))
+    outputs.write_text(manifest, format_manifest(manifest_of(study, results, log, outputs)))
     outputs.commit()
     log.say(f"Results: {study.job.run.out}.*   ({log.seconds():.1f} s)")
-
-
-def _manifest(
-    study: _Study, results: Sequence[_TraitResult], log: Logbook, outputs: OutputSet
-) -> dict[str, Any]:
-    job = study.job
-    rows = {result.output.files.table: result.output.n_tested for result in results}
-    return {
-        "software": describe_software(),
-        "blas": blas_libraries(),
-        "threads": job.run.threads,
-        "arguments": dict(job.run.arguments),
-        "inputs": describe_inputs(_inputs(study)),
-        "samples": {
-            "in_genotypes": len(study.genotypes.samples),
-            "analysed": {name: int(mask.sum()) for name, mask in study.flow.analysed.items()},
-            "dropped": study.flow.table.query("analysed == 0")["reason"].value_counts().to_dict(),
-        },
-        "n_variants_selected": len(study.variants),
-        "threshold": study.threshold,
-        "loco": job.model.loco,
-        "traits": [_describe_trait(study, result) for result in results],
-        "warnings": log.warnings,
-        "outputs": [
-            describe_file(temporary, final, **({"rows": rows[final]} if final in rows else {}))
-            for final, temporary in outputs.pending()
-        ],
-    }
-
-
-def _inputs(study: _Study) -> list[Path]:
-    """All files that the results rest on."""
-    tables = study.job.tables
-    optional = [tables.covar, study.job.genotypes.keep, study.job.genotypes.remove]
-    optional += [study.job.test.choice.extract, study.job.test.choice.exclude]
-    optional += [study.job.grm.choice.extract, study.job.grm.choice.exclude]
-    paths = [*study.genotypes.source.paths(), tables.pheno, *(p for p in optional if p)]
-    if study.grm is not None and study.grm.prefix is not None:
-        name = study.grm.prefix.name
-        folder = study.grm.prefix.parent
-        paths += sorted(
-            p for p in folder.iterdir() if p.name.startswith(f"{name}.") and ".grm" in p.name
-        )
-    if study.grm is not None and study.grm.task is not None:
-        paths += study.grm.task.genotypes.source.paths()
-    return paths
-
-
-def _describe_trait(study: _Study, result: _TraitResult) -> dict[str, Any]:
-    trait = result.output
-    counts = {str(r): int(k) for r, k in zip(REASONS, trait.reasons, strict=True)}
-    return {
-        "name": trait.name,
-        "n_samples": result.whole.n_samples,
-        "covariates": list(result.plan.design.names),
-        "covariates_dropped": [asdict(column) for column in result.plan.design.dropped],
-        "whitener": {
-            "used": sorted({str(kind) for kind in result.outcome.kinds}),
-            "rule": "the lower cost, in 1e9 operations, unless --whitener or --h2 0 decides",
-            "cost_spectral": result.cost.spectral,
-            "cost_cholesky": result.cost.cholesky,
-        },
-        "precision": study.job.model.precision,
-        "null_models": [
-            {"group": row.group, "n_variants_grm": row.n_grm, "p_h2": row.null.p_h2}
-            | asdict(row.null)
-            for row in (*trait.groups, result.whole)
-        ],
-        "n_variants_tested": trait.n_tested,
-        "n_variants_excluded": counts,
-        "lambda_gc": result.whole.lambda_gc,
-        "n_loci_below_threshold": result.leads.n_below,
-        "gwas_ssf": result.not_ssf or "valid",
-    }

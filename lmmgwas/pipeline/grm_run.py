@@ -67,6 +67,7 @@ def run_grm(job: GrmJob, log: Logbook, outputs: OutputSet) -> None:
     task = plan_grm(genotypes, job.genotypes, job.grm, job.run.block_size, log)
     finals = grm_files(paths, task, eigen=job.eigen)
     outputs.require_free(finals)
+    log.begin()
     with log.stage("GRM"):
         build_grm(task, paths, outputs, log, quiet=job.run.verbosity == 0)
     outputs.commit()

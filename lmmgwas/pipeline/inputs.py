@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from lmmgwas.errors import MismatchError, UsageError
+from lmmgwas.io.joined import PLACEHOLDER, JoinedSource, find_labels
 from lmmgwas.io.plink import BedSource
 from lmmgwas.io.tables import read_id_list, read_name_list
 from lmmgwas.io.text import nearest
@@ -87,8 +88,8 @@ def open_genotypes(options: GenotypeOptions, threads: int, log: Logbook) -> Geno
     return Genotypes(source, variants, kept, index)
 
 
-def _open_files(files: FileSet, threads: int, log: Logbook) -> BedSource:
-    source = BedSource.open(files.bed, files.bim, files.fam, threads)
+def _open_files(files: FileSet, threads: int, log: Logbook) -> BedSource | JoinedSource:
+    source = _open_source(files, threads)
     log.say(
         f"Genotypes: {len(source.samples):,} samples, {len(source.variants):,} variants "
         f"({files.bed})"
@@ -98,6 +99,24 @@ def _open_files(files: FileSet, threads: int, log: Logbook) -> BedSource:
     for warning in source.warnings:
         log.warn("W201", warning)
     return source
+
+
+def _open_source(files: FileSet, threads: int) -> BedSource | JoinedSource:
+    """One file set, or one for each chromosome where the name holds an @."""
+    if PLACEHOLDER not in files.bed.name:
+        return BedSource.open(files.bed, files.bim, files.fam, threads)
+
+    def fill(path: Path, label: str) -> Path:
+        return path.with_name(path.name.replace(PLACEHOLDER, label))
+
+    return JoinedSource(
+        [
+            BedSource.open(
+                fill(files.bed, label), fill(files.bim, label), fill(files.fam, label), threads
+            )
+            for label in find_labels(files.bed)
+        ]
+    )
 
 
 def _report_labels(

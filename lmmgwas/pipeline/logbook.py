@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TextIO
 
-from lmmgwas.errors import LmmgwasError, UsageError, escape_control
+from lmmgwas.errors import LmmgwasError, OutputExistsError, escape_control
 
 _PROGRESS_SECONDS = 30.0
 _BAR_SECONDS = 0.2
@@ -24,17 +24,29 @@ class StrictWarningError(LmmgwasError):
 
 
 class Logbook:
-    """Messages to stderr and to a file. Use it as a context."""
+    """Messages to stderr and to a file. Use it as a context.
+
+    The file is begun by `begin`, once it is known that the run may write; until then its lines
+    wait, so that a run that is refused because its output exists spares the log that is there.
+    """
 
     def __init__(self, path: Path, *, verbosity: int, strict: bool) -> None:
         self.warnings: list[str] = []
         self.broken_pipe = False
         self._strict = strict
         self._verbosity = verbosity
+        self._path = path
         self._file: TextIO | None = None
+        self._waiting: list[str] = []
         self._start = time.monotonic()
+
+    def begin(self) -> None:
+        """Open the file and write what waits."""
         with contextlib.suppress(OSError):
-            self._file = path.open("w", encoding="utf-8", newline="\n")
+            self._file = self._path.open("w", encoding="utf-8", newline="\n")
+        waiting, self._waiting = self._waiting, []
+        for text in waiting:
+            self._keep(text)
 
     def say(self, text: str = "") -> None:
         """Print lines."""
@@ -65,10 +77,7 @@ class Logbook:
 
     def _write(self, text: str, *, terminal: bool) -> None:
         clean = "\n".join(escape_control(line) for line in text.split("\n"))
-        if self._file is not None:
-            with contextlib.suppress(OSError, ValueError):
-                self._file.write(clean + "\n")
-                self._file.flush()
+        self._keep(clean)
         if terminal and not self.broken_pipe:
             try:
                 print(clean, file=sys.stderr, flush=True)
@@ -76,6 +85,15 @@ class Logbook:
                 self.broken_pipe = True
             except (OSError, ValueError):
                 pass
+
+    def _keep(self, text: str) -> None:
+        """Write to the file, or wait for it."""
+        if self._file is None:
+            self._waiting.append(text)
+            return
+        with contextlib.suppress(OSError, ValueError):
+            self._file.write(text + "\n")
+            self._file.flush()
 
     def __enter__(self) -> "Logbook":
         return self
@@ -86,9 +104,12 @@ class Logbook:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if isinstance(error, LmmgwasError) and self._file is not None:
-            with contextlib.suppress(OSError, ValueError):
-                self._file.write(f"Error {error}\n")
+        if isinstance(error, OutputExistsError):
+            return
+        if self._file is None:
+            self.begin()
+        if isinstance(error, LmmgwasError):
+            self._keep(f"Error {error}")
         if self._file is not None:
             with contextlib.suppress(OSError):
                 self._file.close()
@@ -140,9 +161,3 @@ class Progress:
         with contextlib.suppress(OSError, ValueError):
             sys.stderr.write(text)
             sys.stderr.flush()
-
-
-def require(condition: bool, code: str, message: str) -> None:
-    """Raise UsageError unless `condition` holds."""
-    if not condition:
-        raise UsageError(code, message)

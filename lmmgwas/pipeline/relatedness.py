@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lmmgwas.errors import DegenerateError, FileAccessError
 from lmmgwas.io.atomic import OutputSet
 from lmmgwas.io.grm_files import GrmPaths, open_grm, read_eigen
-from lmmgwas.model.grm import Grm, centre_and_scale, check_loco, loco_matrix
+from lmmgwas.model.grm import Grm, centre_and_scale, check_loco, loco_matrix, require_groups
 from lmmgwas.model.spectrum import SpectralDecomposition, matches
 from lmmgwas.pipeline.grm_run import GrmTask, build_grm, plan_grm
 from lmmgwas.pipeline.inputs import Genotypes, open_genotypes
@@ -102,9 +102,9 @@ def _rows_when_built(built_from: Genotypes, genotypes: Genotypes) -> NDArray[np.
     return match_grm(genotypes.index, n, fid, iid, "--grm-bfile")
 
 
-def require_two_groups(planned: PlannedGrm, *, loco: bool) -> None:
-    """Raise before the work when a GRM that is to be built has only one chromosome under LOCO."""
-    if planned.task is None or not loco:
+def require_loco_possible(planned: PlannedGrm, tested: tuple[str, ...]) -> None:
+    """Raise before the work when a GRM that is to be built cannot leave a tested group out."""
+    if planned.task is None:
         return
     groups = planned.task.variants.groups()
     if len(groups) < 2:
@@ -114,6 +114,7 @@ def require_two_groups(planned: PlannedGrm, *, loco: bool) -> None:
             f"chromosome {groups[0]}; use --no-loco, or give a GRM of the whole genome "
             "(--grm or --grm-bfile)",
         )
+    require_groups(groups, tested)
 
 
 @contextlib.contextmanager

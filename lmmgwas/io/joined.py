@@ -1,0 +1,95 @@
+"""One file set per chromosome, read as one: `--bfile study.chr@`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from lmmgwas.errors import FileAccessError, MismatchError
+from lmmgwas.io.plink import BedSource
+from lmmgwas.model.genotypes import Calls, Indices, RawVariants, Samples
+
+PLACEHOLDER = "@"
+
+
+def find_labels(bed: Path) -> list[str]:
+    """Return what stands for the `@` of a .bed path in the files that are there, in order.
+
+    Raises FileAccessError when no file fits.
+    """
+    before, _, after = bed.name.partition(PLACEHOLDER)
+    names = sorted(p.name for p in bed.parent.iterdir()) if bed.parent.is_dir() else []
+    labels = [
+        name[len(before) : len(name) - len(after)]
+        for name in names
+        if name.startswith(before) and name.endswith(after) and len(name) > len(bed.name) - 1
+    ]
+    if not labels:
+        raise FileAccessError(
+            "E110", f"no file in {bed.parent} fits {bed.name} with a chromosome in place of the @"
+        )
+    return sorted(labels, key=lambda label: (not label.isdigit(), label.zfill(9), label))
+
+
+class JoinedSource:
+    """Several file sets of the same samples, their variants one after another."""
+
+    def __init__(self, sources: Sequence[BedSource]) -> None:
+        self._sources = list(sources)
+        self._starts = np.cumsum([0, *(len(source.variants) for source in sources)])
+        self.samples: Samples = sources[0].samples
+        self.variants = _join_variants([source.variants for source in sources])
+        self.notes = tuple(note for source in sources for note in source.notes)
+        self.warnings = tuple(warning for source in sources for warning in source.warnings)
+        for source in sources[1:]:
+            _require_same_samples(sources[0], source)
+
+    def read(self, variant_index: Indices) -> Calls:
+        """Return the calls (b, n) of these variants, variant-major."""
+        calls = np.empty((variant_index.size, len(self.samples)), dtype=np.int8)
+        which = np.searchsorted(self._starts, variant_index, side="right") - 1
+        for k in np.unique(which).tolist():
+            rows = which == k
+            calls[rows] = self._sources[k].read(variant_index[rows] - self._starts[k])
+        return calls
+
+    def paths(self) -> list[Path]:
+        """The files that the source rests on."""
+        return [path for source in self._sources for path in source.paths()]
+
+
+def _join_variants(parts: list[RawVariants]) -> RawVariants:
+    """Concatenate, the chromosome labels made one list."""
+    labels = tuple(dict.fromkeys(label for part in parts for label in part.labels))
+    place = {label: k for k, label in enumerate(labels)}
+    codes = [
+        np.array([place[label] for label in part.labels], dtype=np.int32)[part.label_code]
+        for part in parts
+    ]
+
+    def join(name: str) -> object:
+        chunks = [getattr(part, name) for part in parts]
+        return pa.chunked_array(chunks).combine_chunks()
+
+    return RawVariants(
+        labels,
+        np.concatenate(codes),
+        np.concatenate([part.pos for part in parts]),
+        join("marker_id"),
+        join("effect_allele"),
+        join("other_allele"),
+    )
+
+
+def _require_same_samples(first: BedSource, other: BedSource) -> None:
+    """All .fam files must list the same samples in the same order."""
+    a, b = first.samples, other.samples
+    same = a.fid == b.fid and a.iid == b.iid and bool((a.sex == b.sex).all())
+    if not same:
+        raise MismatchError(
+            "E310",
+            f"{other.paths()[2]} does not list the same samples in the same order as "
+            f"{first.paths()[2]}: genotypes would go to the wrong person; bring the file sets "
+            "to the same samples first",
+        )

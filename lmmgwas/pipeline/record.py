@@ -1,0 +1,135 @@
+"""What is said of a finished study: a few lines for people, a manifest for programs."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from lmmgwas.io.atomic import OutputSet
+from lmmgwas.io.sumstats import marker_ids, p_text
+from lmmgwas.model.genotypes import REASONS
+from lmmgwas.numerics.threads import blas_libraries
+from lmmgwas.pipeline.logbook import Logbook
+from lmmgwas.pipeline.study import Study, TraitResult
+from lmmgwas.pipeline.trait_output import TraitOutput
+from lmmgwas.report.manifest import describe_file, describe_inputs, describe_software
+
+_SHOWN_LEADS = 5
+
+
+def say_trait(study: Study, result: TraitResult, log: Logbook) -> None:
+    """The result in a few lines of text."""
+    trait, leads, whole = result.output, result.leads, result.whole
+    null = whole.null
+    error = "" if null.h2_se != null.h2_se else f" (standard error {null.h2_se:.3f})"
+    lines = [
+        f"Trait {trait.name}",
+        f"  h2 {null.h2:.4f}{error}, {null.status}; p of h2 = 0: {null.p_h2:.3g}",
+        f"  variants tested {trait.n_tested:,}, excluded {trait.n_excluded:,}"
+        + _reason_counts(trait),
+        f"  lambda_gc {whole.lambda_gc:.4f}",
+        f"  loci with p < {study.threshold:g}: {leads.n_below}",
+    ]
+    shown = leads.rows.take(slice(0, min(_SHOWN_LEADS, leads.n_below)))
+    chromosomes = [study.variants.chromosomes[k].name for k in shown.variants.chrom.tolist()]
+    for marker, chrom, pos, beta, se, value in zip(
+        marker_ids(shown.variants),
+        chromosomes,
+        shown.variants.pos.tolist(),
+        shown.beta.tolist(),
+        shown.se.tolist(),
+        shown.neg_log10_p.tolist(),
+        strict=True,
+    ):
+        lines.append(
+            f"    {marker} at {chrom}:{pos:,}  beta {beta:.4g} (se {se:.3g})  p {p_text(value)}"
+        )
+    log.say("\n".join(lines))
+    if trait.n_perfect:
+        log.warn(
+            "W902",
+            f"{trait.n_perfect} variants fit trait {trait.name} perfectly: their -log10 p is a "
+            "lower bound",
+        )
+    if result.not_ssf:
+        why = "; ".join(result.not_ssf)
+        log.say(f"Note: the table of {trait.name} is not valid GWAS-SSF: {why}")
+
+
+def _reason_counts(trait: TraitOutput) -> str:
+    counts = [f"{r} {int(k):,}" for r, k in zip(REASONS, trait.reasons, strict=True) if k]
+    return f" ({', '.join(counts)})" if counts else ""
+
+
+def manifest_of(
+    study: Study, results: Sequence[TraitResult], log: Logbook, outputs: OutputSet
+) -> dict[str, Any]:
+    job = study.job
+    rows = {result.output.files.table: result.output.n_tested for result in results}
+    return {
+        "software": describe_software(),
+        "blas": blas_libraries(),
+        "threads": job.run.threads,
+        "arguments": dict(job.run.arguments),
+        "inputs": describe_inputs(_inputs(study)),
+        "samples": {
+            "in_genotypes": len(study.genotypes.samples),
+            "analysed": {name: int(mask.sum()) for name, mask in study.flow.analysed.items()},
+            "dropped": study.flow.table.query("analysed == 0")["reason"].value_counts().to_dict(),
+        },
+        "n_variants_selected": len(study.variants),
+        "threshold": study.threshold,
+        "loco": job.model.loco,
+        "traits": [_describe_trait(study, result) for result in results],
+        "warnings": log.warnings,
+        "outputs": [
+            describe_file(temporary, final, **({"rows": rows[final]} if final in rows else {}))
+            for final, temporary in outputs.pending()
+        ],
+    }
+
+
+def _inputs(study: Study) -> list[Path]:
+    """All files that the results rest on."""
+    tables = study.job.tables
+    optional = [tables.covar, study.job.genotypes.keep, study.job.genotypes.remove]
+    optional += [study.job.test.choice.extract, study.job.test.choice.exclude]
+    optional += [study.job.grm.choice.extract, study.job.grm.choice.exclude]
+    paths = [*study.genotypes.source.paths(), tables.pheno, *(p for p in optional if p)]
+    if study.grm is not None and study.grm.prefix is not None:
+        name = study.grm.prefix.name
+        folder = study.grm.prefix.parent
+        paths += sorted(
+            p for p in folder.iterdir() if p.name.startswith(f"{name}.") and ".grm" in p.name
+        )
+    if study.grm is not None and study.grm.task is not None:
+        paths += study.grm.task.genotypes.source.paths()
+    return paths
+
+
+def _describe_trait(study: Study, result: TraitResult) -> dict[str, Any]:
+    trait = result.output
+    counts = {str(r): int(k) for r, k in zip(REASONS, trait.reasons, strict=True)}
+    return {
+        "name": trait.name,
+        "n_samples": result.whole.n_samples,
+        "covariates": list(result.plan.design.names),
+        "covariates_dropped": [asdict(column) for column in result.plan.design.dropped],
+        "whitener": {
+            "used": sorted({str(kind) for kind in result.outcome.kinds}),
+            "rule": "the lower cost, in 1e9 operations, unless --whitener or --h2 0 decides",
+            "cost_spectral": result.cost.spectral,
+            "cost_cholesky": result.cost.cholesky,
+        },
+        "precision": study.job.model.precision,
+        "null_models": [
+            {"group": row.group, "n_variants_grm": row.n_grm, "p_h2": row.null.p_h2}
+            | asdict(row.null)
+            for row in (*trait.groups, result.whole)
+        ],
+        "n_variants_tested": trait.n_tested,
+        "n_variants_excluded": counts,
+        "lambda_gc": result.whole.lambda_gc,
+        "n_loci_below_threshold": result.leads.n_below,
+        "gwas_ssf": result.not_ssf or "valid",
+    }
