@@ -224,9 +224,7 @@ def mp_chi2_quantile(neg_log10_p: float) -> float:
         target = mpmath.mpf(neg_log10_p)
         start = 2 * target * mpmath.log(10) - mpmath.log(2 * target * mpmath.log(10) + 1)
         return float(
-            mpmath.findroot(
-                lambda q: mp_neg_log10_p_chi2(q) - target, (start * 0.98, start * 1.02)
-            )
+            mpmath.findroot(lambda q: mp_neg_log10_p_chi2(q) - target, (start * 0.98, start * 1.02))
         )
 
 

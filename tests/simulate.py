@@ -5,7 +5,7 @@ eigenvalues and near-clones; covariates that genotypes lean on; a trait of given
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from itertools import product
 
 import numpy as np
@@ -66,9 +66,7 @@ def families(rng: np.random.Generator, n: int, m: int) -> np.ndarray:
         columns += [alleles.sum(axis=0) for alleles in parents]
         for _ in range(4):
             pick = rng.integers(0, 2, (2, m))
-            child = sum(
-                np.where(pick[k] == 0, parents[k][0], parents[k][1]) for k in range(2)
-            )
+            child = sum(np.where(pick[k] == 0, parents[k][0], parents[k][1]) for k in range(2))
             columns.append(child)
         family += 1
     return np.array(columns[:n]).T
@@ -80,7 +78,7 @@ def _imputed_standardised(dosage: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(dosage), 0.0, (dosage - mean) / sd)
 
 
-@lru_cache(maxsize=None)
+@cache
 def make_problem(axes: Axes) -> Problem:
     """Return the problem of these axes; every variant varies among its calls."""
     rng = np.random.default_rng([axes.seed, axes.n, axes.m, axes.c, int(1000 * axes.h2)])
@@ -108,7 +106,10 @@ def make_problem(axes: Axes) -> Problem:
     y = y + covariates @ np.full(axes.c - 1, 0.3) + 0.4 * np.sqrt(1.0 - axes.h2) * Z[1]
     calls = np.where(np.isnan(dosage), MISSING_CALL, dosage).astype(np.int8)
     chrom = np.array([str(1 + 3 * j // axes.m) for j in range(axes.m)])
-    return Problem(axes, calls, dosage, chrom, covariates, 170.0 + 6.5 * y, K)
+    arrays = (calls, dosage, chrom, covariates, 170.0 + 6.5 * y, K)
+    for array in arrays:
+        array.setflags(write=False)  # problems are shared between tests
+    return Problem(axes, *arrays)
 
 
 SWEEP = [

@@ -108,6 +108,20 @@ def test_the_two_routes_agree(axes: Axes) -> None:
         assert a.information == pytest.approx(b.information, abs=1e-9 * scale)
 
 
+@pytest.mark.parametrize("h2", [1e-3, 1e-5, 1e-7, 1e-9, 1e-20, 1e-200, 5e-324])
+def test_derivatives_next_to_zero_by_both_routes(h2: float) -> None:
+    for axes in (FEW[0], Axes(n=200, m=150)):
+        K, y, X = standardised(make_problem(axes))
+        for route in both(K, y, X).values():
+            at_zero, point = route.point(0.0), route.point(h2)
+            # The information changes by its slope times h2, relative to its size by at most
+            # the largest eigenvalue (30) times h2 or so; the score by information times h2.
+            slack = 1e-6 + 100.0 * h2
+            size = y.size / 2.0
+            assert point.information == pytest.approx(at_zero.information, abs=slack * size)
+            assert point.score == pytest.approx(at_zero.score, abs=slack * size)
+
+
 @pytest.mark.parametrize("axes", FEW, ids=str)
 def test_h2_zero_is_ordinary_least_squares(axes: Axes) -> None:
     K, y, X = standardised(make_problem(axes))

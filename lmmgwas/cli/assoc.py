@@ -66,6 +66,20 @@ Examples:
 @click.option("--no-loco", is_flag=True, help="Do not leave the tested chromosome out of the GRM.")
 @click.option("--h2", type=float, help="Fix h2; 0 is ordinary regression. [default: REML]")
 @click.option(
+    "--test",
+    type=click.Choice(["wald", "lrt", "score"]),
+    default="wald",
+    show_default=True,
+    help="Statistic of the p-value: Wald's t, likelihood ratio, or score.",
+)
+@click.option(
+    "--variance",
+    type=click.Choice(["null", "per-variant"]),
+    default="null",
+    show_default=True,
+    help="Variance components: of the null model, or fitted again for every variant.",
+)
+@click.option(
     "--precision",
     type=click.Choice(["single", "double"]),
     default="single",
@@ -146,6 +160,7 @@ def _tests(given: dict[str, Any]) -> "TestOptions":
 
 
 def _model(given: dict[str, Any]) -> "ModelOptions":
+    from lmmgwas.model.variant_tests import TestKind, VarianceKind
     from lmmgwas.model.whitening import Precision, WhitenerKind
     from lmmgwas.pipeline.options import ModelOptions
 
@@ -159,4 +174,6 @@ def _model(given: dict[str, Any]) -> "ModelOptions":
         whitener=None if whitener is None else WhitenerKind(whitener),
         rint=given["rint"],
         threshold=given["threshold"],
+        test=TestKind(given["test"]),
+        variance=VarianceKind(given["variance"]),
     )

@@ -2,5 +2,5 @@
 
 Within this floor imports go along one line, left to right only:
 chromosomes -> genotypes -> samples -> covariates -> grm -> spectrum -> whitening
--> null_model -> fitting -> scan -> simulate.
+-> variant_tests -> null_model -> fitting -> scan -> simulate.
 """

@@ -15,6 +15,15 @@ from numpy.typing import NDArray
 from lmmgwas.model.null_model import NullModel, fit_cholesky, fit_spectral, fit_without_grm
 from lmmgwas.model.samples import StandardTrait
 from lmmgwas.model.spectrum import SpectralDecomposition, decompose
+from lmmgwas.model.variant_tests import (
+    LikelihoodRatioTest,
+    RefitTest,
+    ScoreTest,
+    TestKind,
+    VarianceKind,
+    VariantTest,
+    WaldTest,
+)
 from lmmgwas.model.whitening import (
     CholeskyRotation,
     IdentityRotation,
@@ -29,6 +38,7 @@ from lmmgwas.model.whitening import (
 )
 from lmmgwas.numerics.likelihood import CholeskyReml
 from lmmgwas.numerics.linalg import NotPositiveDefiniteError
+from lmmgwas.numerics.refit import RotatedData
 
 Array = NDArray[np.float64]
 
@@ -37,8 +47,10 @@ Array = NDArray[np.float64]
 class FittedTrait:
     """One trait under one GRM."""
 
-    null: NullModel
-    whitened: WhitenedTrait
+    null: NullModel  # REML
+    whitened: WhitenedTrait  # at its h2
+    null_ml: NullModel | None  # by full likelihood, where the test needs it
+    test: VariantTest
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,6 +79,14 @@ class Analysis:
     kind: WhitenerKind
     precision: Precision
     h2: float | None  # fixed, or None to estimate it
+    test: TestKind = TestKind.WALD
+    variance: VarianceKind = VarianceKind.NULL
+    threads: int = 1
+
+    @property
+    def needs_ml(self) -> bool:
+        """Whether the full likelihood is maximised, too."""
+        return self.test is not TestKind.WALD or self.variance is VarianceKind.PER_VARIANT
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,17 +143,47 @@ def fit_group(
 
 def _fit_spectral_group(analysis: Analysis, decomposition: SpectralDecomposition) -> FittedGroup:
     """One decomposition, one rotation; O(n) for each trait after it."""
-    S, U = decomposition.S, decomposition.U
-    X_rot = U.T @ analysis.X
-    fitted = []
-    for trait in analysis.traits:
-        y_rot = U.T @ trait.values
-        null = fit_spectral(S, y_rot, X_rot, trait, decomposition.grm_scale, analysis.h2)
-        weights = spectral_weights(S, null.h2)
-        fitted.append(FittedTrait(null, whiten_trait(y_rot, X_rot, weights, trait.sd)))
-    rotation = SpectralRotation(_cast(U, analysis.precision))
+    X_rot = decomposition.U.T @ analysis.X
+    fitted = tuple(
+        _fit_spectral_trait(analysis, trait, decomposition, X_rot) for trait in analysis.traits
+    )
+    rotation = SpectralRotation(_cast(decomposition.U, analysis.precision))
     shared = SharedRotation(rotation, tuple(range(len(fitted))))
-    return FittedGroup(WhitenerKind.SPECTRAL, tuple(fitted), (shared,))
+    return FittedGroup(WhitenerKind.SPECTRAL, fitted, (shared,))
+
+
+def _fit_spectral_trait(
+    analysis: Analysis, trait: StandardTrait, decomposition: SpectralDecomposition, X_rot: Array
+) -> FittedTrait:
+    """Null model by REML, by ML where the test needs it, and the test."""
+    S, grm_scale = decomposition.S, decomposition.grm_scale
+    y_rot = decomposition.U.T @ trait.values
+    null = fit_spectral(S, y_rot, X_rot, trait, grm_scale, analysis.h2)
+    reml = whiten_trait(y_rot, X_rot, spectral_weights(S, null.h2), trait.sd)
+    if not analysis.needs_ml:
+        return FittedTrait(null, reml, None, WaldTest(reml))
+    null_ml = fit_spectral(S, y_rot, X_rot, trait, grm_scale, analysis.h2, restricted=False)
+    ml = whiten_trait(y_rot, X_rot, spectral_weights(S, null_ml.h2), trait.sd)
+    test = _test(analysis, RotatedData(S, y_rot, X_rot), reml, ml, null_ml, trait)
+    return FittedTrait(null, reml, null_ml, test)
+
+
+def _test(
+    analysis: Analysis,
+    data: RotatedData,
+    reml: WhitenedTrait,
+    ml: WhitenedTrait,
+    null_ml: NullModel,
+    trait: StandardTrait,
+) -> VariantTest:
+    """The test that was asked for."""
+    n = data.y.size
+    if analysis.variance is VarianceKind.PER_VARIANT:
+        loglik = null_ml.loglik + n * math.log(trait.sd)  # of the standardised trait
+        return RefitTest(data, analysis.test, ml, loglik, analysis.threads)
+    if analysis.test is TestKind.LRT:
+        return LikelihoodRatioTest(reml, ml, n)
+    return ScoreTest(reml, ml, n)
 
 
 def _fit_cholesky_group(
@@ -147,7 +197,7 @@ def _fit_cholesky_group(
         L = likelihood.factor(null.h2)
         columns = cholesky_columns(L, np.column_stack([trait.values, analysis.X]))
         whitened = whiten_trait(columns[:, 0], columns[:, 1:], None, trait.sd)
-        fitted.append(FittedTrait(null, whitened))
+        fitted.append(FittedTrait(null, whitened, None, WaldTest(whitened)))
         rotation = CholeskyRotation(_cast(L, analysis.precision))
         rotations.append(SharedRotation(rotation, (k,)))
     return FittedGroup(WhitenerKind.CHOLESKY, tuple(fitted), tuple(rotations))
@@ -155,15 +205,19 @@ def _fit_cholesky_group(
 
 def fit_without_relatedness(analysis: Analysis) -> FittedGroup:
     """Ordinary least squares: h2 = 0, no GRM, no rotation."""
-    fitted = tuple(
-        FittedTrait(
-            fit_without_grm(trait, analysis.X),
-            whiten_trait(trait.values, analysis.X, None, trait.sd),
+    fitted = []
+    for trait in analysis.traits:
+        null = fit_without_grm(trait, analysis.X)
+        whitened = whiten_trait(trait.values, analysis.X, None, trait.sd)
+        data = RotatedData(np.ones_like(trait.values), trait.values, analysis.X)
+        test = (
+            _test(analysis, data, whitened, whitened, null, trait)
+            if analysis.needs_ml
+            else WaldTest(whitened)
         )
-        for trait in analysis.traits
-    )
+        fitted.append(FittedTrait(null, whitened, None, test))
     shared = SharedRotation(IdentityRotation(), tuple(range(len(fitted))))
-    return FittedGroup(WhitenerKind.IDENTITY, fitted, (shared,))
+    return FittedGroup(WhitenerKind.IDENTITY, tuple(fitted), (shared,))
 
 
 def _cast(matrix: Array, precision: Precision) -> NDArray[Any]:

@@ -77,12 +77,19 @@ def check_residual(name: str, trait: StandardTrait, X: Array) -> None:
 
 
 def fit_spectral(
-    S: Array, y_rot: Array, X_rot: Array, trait: StandardTrait, grm_scale: float, h2: float | None
+    S: Array,
+    y_rot: Array,
+    X_rot: Array,
+    trait: StandardTrait,
+    grm_scale: float,
+    h2: float | None,
+    *,
+    restricted: bool = True,
 ) -> NullModel:
-    """Fit by REML in the rotated basis, O(n c^2) a step; `h2` fixes it."""
-    likelihood = SpectralReml(S, y_rot, X_rot)
+    """Fit by REML (or ML) in the rotated basis, O(n c^2) a step; `h2` fixes it."""
+    likelihood = SpectralReml(S, y_rot, X_rot, restricted=restricted)
     optimum = _fixed(likelihood, h2) if h2 is not None else maximise(likelihood, FINE_GRID)
-    return _report(likelihood, optimum, trait, grm_scale, X_rot.shape[1])
+    return _report(likelihood, optimum, trait, grm_scale, X_rot.shape[1] if restricted else 0)
 
 
 def fit_cholesky(

@@ -1,22 +1,14 @@
-"""The test of each variant of a tile, given the null model's whitening.
+"""From the calls of a tile to the rows that are rotated: complete, centred, without covariates."""
 
-For variant x, after W and after the covariates are projected out (g, r):
-
-    beta = g'r / g'g,   RSS = r'r - beta g'r,   se = sqrt(RSS / (n-c-1) / g'g),   t = beta / se.
-
-Tiles are float32 or float64; every sum is float64.
-"""
-
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lmmgwas.model.genotypes import KEPT, REASONS, Calls, Indices, Reason, VariantStats
-from lmmgwas.model.whitening import Precision, WhitenedTrait
+from lmmgwas.model.variant_tests import PERFECT_FIT, ScanResult, wald_tile  # noqa: F401
+from lmmgwas.model.whitening import Precision
 from lmmgwas.numerics.kernels import fill_tile
-from lmmgwas.numerics.tails import neg_log10_p_from_t
 
 Array = NDArray[np.float64]
 
@@ -25,19 +17,6 @@ SCAN_TILE = 512
 
 COLLINEAR_TOLERANCE = 1e-8
 """1 - R2 of a variant on the covariates below which it carries nothing of its own."""
-
-PERFECT_FIT = 1e-12
-"""RSS with the variant over RSS without it below which rounding, not data, sets the p."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ScanResult:
-    """The tests of T variants. All arrays are (T,)."""
-
-    beta: Array  # per copy of the effect allele, in the trait's unit
-    se: Array
-    neg_log10_p: Array
-    perfect_fit: NDArray[np.bool_]  # -log10 p is a lower bound
 
 
 def residual_tile(
@@ -72,31 +51,3 @@ def residual_tile(
 def to_precision(tile: Array, precision: Precision) -> NDArray[Any]:
     """Return the tile in the type that is rotated."""
     return tile.astype(precision.dtype, copy=False)
-
-
-def wald_tile(rotated: Array, trait: WhitenedTrait) -> ScanResult:
-    """Return Wald's t test of each row of a rotated tile (T, n) in float64.
-
-    Rows of zeros, which are not tested, give NaN.
-    """
-    dots = rotated @ trait.dots  # (T, 1 + c)
-    gr = dots[:, 0]
-    if trait.weights_squared is None:
-        squares = np.einsum("ij,ij->i", rotated, rotated)
-    else:
-        squares = (rotated * rotated) @ trait.weights_squared
-    gg = squares - np.einsum("ik,ik->i", dots[:, 1:], dots[:, 1:])
-    tested = gg > 0.0
-    gg = np.where(tested, gg, np.nan)
-    beta = gr / gg
-    explained = beta * gr
-    floor = PERFECT_FIT * trait.rr
-    perfect = tested & (trait.rr - explained < floor)
-    rss = np.maximum(trait.rr - explained, floor)
-    se = np.sqrt(rss / trait.dof / gg)
-    return ScanResult(
-        beta * trait.scale,
-        se * trait.scale,
-        neg_log10_p_from_t(beta / se, trait.dof),
-        perfect,
-    )

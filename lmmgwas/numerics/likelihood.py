@@ -116,18 +116,22 @@ class SpectralReml:
     S : (n,) eigenvalues of K, none negative
     y_rot : (n,) U'y
     X_rot : (n, c) U'X, X with orthonormal columns
+    restricted : False gives the full likelihood (ML): n in place of n-c, no log|X'V^-1 X|, and
+        traces of V^-1 in place of those of P
     """
 
-    def __init__(self, S: Array, y_rot: Array, X_rot: Array) -> None:
+    def __init__(self, S: Array, y_rot: Array, X_rot: Array, *, restricted: bool = True) -> None:
         self._S = S
         self._y = y_rot
         self._X = X_rot
-        self._dof = y_rot.size - X_rot.shape[1]
+        self._restricted = restricted
+        self._dof = y_rot.size - (X_rot.shape[1] if restricted else 0)
 
     def _whiten(self, h2: float) -> tuple[Array, Array, Array, float]:
         D = h2 * self._S + (1.0 - h2)
         root = 1.0 / np.sqrt(D)
         r, Q, logdet_xvx = _project(root * self._y, root[:, None] * self._X)
+        logdet_xvx = logdet_xvx if self._restricted else 0.0
         loglik = profile_loglik(float(r @ r), self._dof, float(np.log(D).sum()), logdet_xvx)
         return D, r, Q, loglik
 
@@ -143,12 +147,16 @@ class SpectralReml:
         QFQ = Q.T @ (f[:, None] * Q)
         QFFQ = np.einsum("ik,i,ik->", Q, f * f, Q)
         outside = Fr - Q @ (Q.T @ Fr)
+        trace, trace_square = float(f.sum()), float(f @ f)
+        if self._restricted:
+            trace -= float(np.trace(QFQ))
+            trace_square += float((QFQ * QFQ).sum() - 2.0 * QFFQ)
         moments = _Moments(
             rr=float(r @ r),
             rfr=float(r @ Fr),
             rffr=float(outside @ outside),
-            trace=float(f.sum() - np.trace(QFQ)),
-            trace_square=float(f @ f - 2.0 * QFFQ + (QFQ * QFQ).sum()),
+            trace=trace,
+            trace_square=trace_square,
         )
         return _assemble(h2, loglik, self._dof, moments)
 

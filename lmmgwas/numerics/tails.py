@@ -102,6 +102,12 @@ def neg_log10_p_from_t(t: Array, dof: int) -> Array:
     return (out / _LN10).reshape(t.shape)
 
 
+def neg_log10_p_from_chi2(chi2: Array) -> Array:
+    """Return -log10 of the upper tail of chi-square(1), finite for any finite statistic."""
+    z = np.sqrt(np.maximum(chi2, 0.0))
+    return np.asarray(-(special.log_ndtr(-z) + math.log(2.0)) / _LN10 + 0.0)
+
+
 def chi2_from_neg_log10_p(neg_log10_p: Array) -> Array:
     """Return the chi-square(1) quantile of each p, also below the smallest double."""
     log_half_p = -np.asarray(neg_log10_p, dtype=np.float64) * _LN10 - math.log(2.0)

@@ -28,6 +28,7 @@ from lmmgwas.pipeline.plan import (
     plan_analyses,
     significance,
     trait_stems,
+    warn_small_refit,
 )
 from lmmgwas.pipeline.record import manifest_of, say_trait
 from lmmgwas.pipeline.relatedness import (
@@ -146,10 +147,14 @@ def _analyse_one(
     job = study.job
     n_fits = len(autosomal_groups(study.variants)) if job.model.loco else 0
     kept = relatedness is not None and relatedness.has_kept(None, plan.samples.grm_rows)
-    analysis, cost = choose_whitener(plan, job.model, study.variants, n_fits=n_fits, kept=kept)
+    analysis, cost = choose_whitener(
+        plan, job.model, study.variants, n_fits=n_fits, kept=kept, threads=job.run.threads
+    )
+    warn_small_refit(plan, job.model, log)
     log.say(
         f"Analysis of {', '.join(plan.names)}: {plan.samples.n_samples:,} samples, covariates "
-        f"{', '.join(plan.design.names)}; whitener {analysis.kind}"
+        f"{', '.join(plan.design.names)}; test {analysis.test}, variances {analysis.variance}, "
+        f"whitener {analysis.kind}"
     )
     scan = ScanJob(
         study.genotypes.source,

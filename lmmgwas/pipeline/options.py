@@ -11,6 +11,7 @@ from lmmgwas.errors import UsageError
 from lmmgwas.model.chromosomes import Karyotype
 from lmmgwas.model.genotypes import VariantFilters
 from lmmgwas.model.grm import GrmFilters, GrmModel
+from lmmgwas.model.variant_tests import TestKind, VarianceKind
 from lmmgwas.model.whitening import Precision, WhitenerKind
 
 
@@ -115,8 +116,23 @@ class ModelOptions:
     whitener: WhitenerKind | None = None  # None: the cheaper one
     rint: bool = False
     threshold: float | None = None  # None: 5e-8 for human data, 0.05/m otherwise
+    test: TestKind = TestKind.WALD
+    variance: VarianceKind = VarianceKind.NULL
+
+    @property
+    def needs_spectrum(self) -> bool:
+        """Whether only the spectral whitener will do."""
+        return self.test is not TestKind.WALD or self.variance is VarianceKind.PER_VARIANT
 
     def __post_init__(self) -> None:
+        if self.needs_spectrum and self.whitener is WhitenerKind.CHOLESKY:
+            raise UsageError(
+                "E005",
+                "--variance per-variant, --test lrt and --test score need the eigenvalues of the "
+                "GRM: leave --whitener cholesky out",
+            )
+        if self.variance is VarianceKind.PER_VARIANT and self.h2 is not None:
+            raise UsageError("E006", "--variance per-variant estimates h2, --h2 fixes it: give one")
         if self.grm is not None and self.grm_bfile is not None:
             raise UsageError("E004", "give --grm or --grm-bfile, not both")
         if self.h2 is not None and not 0.0 <= self.h2 < 1.0:

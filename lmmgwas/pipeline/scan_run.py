@@ -32,7 +32,7 @@ from lmmgwas.model.genotypes import (
     variant_stats,
 )
 from lmmgwas.model.samples import SampleTable
-from lmmgwas.model.scan import SCAN_TILE, residual_tile, to_precision, wald_tile
+from lmmgwas.model.scan import SCAN_TILE, residual_tile, to_precision
 from lmmgwas.model.whitening import WhitenerKind
 from lmmgwas.numerics.kernels import mask_heterozygotes
 from lmmgwas.pipeline.logbook import Logbook, Progress
@@ -176,7 +176,7 @@ def _test_tile(
             single = tile.copy()  # a Cholesky rotation works in the tile's own memory
         rotated = shared.rotation.rotate(single).astype(np.float64, copy=False)
         for k in shared.traits:
-            result = wald_tile(rotated, fitted.traits[k].whitened)
+            result = fitted.traits[k].test.test(rotated)
             outputs[k].append(first_row, batch, stats, reasons, result)
 
 

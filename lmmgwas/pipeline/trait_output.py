@@ -27,7 +27,7 @@ from lmmgwas.io.sumstats import (
 )
 from lmmgwas.model.genotypes import KEPT, REASONS, Reason, Variants, VariantStats
 from lmmgwas.model.null_model import NullModel
-from lmmgwas.model.scan import ScanResult
+from lmmgwas.model.variant_tests import ScanResult
 from lmmgwas.numerics.tails import lambda_gc
 from lmmgwas.pipeline.options import RunOptions
 
