@@ -10,7 +10,7 @@ import itertools
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -130,7 +130,6 @@ class Study:
     sex: list[int]
     pheno: Table
     covar: Table
-    unchanged: list[str] = field(default_factory=list)
 
     def on(self, chrom: str) -> np.ndarray:
         """Rows of the variants of a chromosome, by its label in the file."""
@@ -143,7 +142,9 @@ class Study:
     def bim(self) -> str:
         """The text of the .bim."""
         columns = (self.chrom, self.marker, self.pos, self.effect, self.other)
-        return "".join(f"{c}\t{v}\t0\t{p}\t{a}\t{b}\n" for c, v, p, a, b in zip(*columns))
+        return "".join(
+            f"{c}\t{v}\t0\t{p}\t{a}\t{b}\n" for c, v, p, a, b in zip(*columns, strict=True)
+        )
 
     def fam(self) -> str:
         """The text of the .fam."""
@@ -204,12 +205,14 @@ def simulate_study(n: int = 118, seed: int = 1) -> Study:
     age = rng.integers(20, 80, n)
     site = [("north", "south", "west")[k] for k in rng.integers(0, 3, n)]
     scores = rng.normal(size=(2, n))
-    polygenic = rng.normal(size=m) @ ((true - true.mean(1, keepdims=True)))
+    polygenic = rng.normal(size=m) @ (true - true.mean(1, keepdims=True))
     effects = sum(2.5 * true[row] for row in CAUSAL.values())
     noise = rng.normal(size=(2, n))
     height = 160 + 0.05 * age + effects + 3 * polygenic / polygenic.std() + 3 * noise[0]
     weight = 70 + 2 * scores[0] + 5 * polygenic / polygenic.std() + 8 * noise[1]
-    rows = [[f, i, f"{h:.3f}", f"{w:.2f}"] for (f, i), h, w in zip(ids, height, weight)]
+    rows = [
+        [f, i, f"{h:.3f}", f"{w:.2f}"] for (f, i), h, w in zip(ids, height, weight, strict=True)
+    ]
     pheno = Table(["FID", "IID", "height", "weight"], rows)
     for row in (5, 50, 100):
         pheno.set("height", row, "NA")

@@ -123,7 +123,10 @@ def _independent(
     rank = int((np.abs(np.diag(R)) > RANK_TOLERANCE).sum())
     dropped = _name_dropped(R, pivot, rank, names)
     kept = [names[k] for k in sorted(pivot[:rank])]
-    return np.column_stack([ones, Q[:, :rank]]), kept, dropped
+    # Nearly dependent columns bring rounding of the others' size: orthogonalise once more.
+    inside = Q[:, :rank] - ones @ (ones.T @ Q[:, :rank])
+    again, _ = linalg.qr(inside, mode="economic")
+    return np.column_stack([ones, again]), kept, dropped
 
 
 def _name_dropped(

@@ -220,7 +220,7 @@ def centre_and_scale(K: Array) -> float:
     scale: float = float(np.trace(K)) / K.shape[0]
     if not np.isfinite(scale):
         raise DegenerateError("E702", "the GRM holds values that are not finite")
-    if scale <= 1e-10 * max(1.0, float(np.abs(row_means).max())):
+    if scale <= 1e-10 * float(np.abs(row_means).max()):
         raise DegenerateError(
             "E703",
             f"the GRM has a mean diagonal of {scale:.3g} after centring: the samples do not differ",

@@ -37,6 +37,10 @@ Array = NDArray[np.float64]
 H2_MAX = 1.0 - 1e-6
 """The upper end of h2: at 1 a centred K makes V singular."""
 
+_NEXT_TO_ZERO = 1e-7
+"""Up to here CholeskyReml takes its series at 0: the differences of traces that it divides by
+h2 and its square have lost half of their digits."""
+
 
 @dataclass(frozen=True, slots=True)
 class RemlPoint:
@@ -200,8 +204,8 @@ class CholeskyReml:
 
     def loglik(self, h2: float) -> float:
         """Return the restricted log-likelihood; -inf where V is not positive definite."""
-        if h2 == 0.0:
-            return self._origin().loglik
+        if h2 <= _NEXT_TO_ZERO:
+            return self._origin().moved_to(h2, 0.0).loglik
         try:
             return self._whiten(h2)[3]
         except NotPositiveDefiniteError:
@@ -209,8 +213,9 @@ class CholeskyReml:
 
     def point(self, h2: float) -> RemlPoint:
         """Return the restricted log-likelihood with its derivatives."""
-        if h2 == 0.0:
-            return self._origin()
+        if h2 <= _NEXT_TO_ZERO:
+            origin = self._origin()
+            return origin.moved_to(h2, origin.information)
         L, r, Q, loglik = self._whiten(h2)
         back = solve_lower(L, np.column_stack([r, Q]), transposed=True)  # W'r = P y, and W'Q
         Py, WtQ = back[:, 0], back[:, 1:]

@@ -31,6 +31,8 @@ def cholesky_in_place(V: Real) -> Real:
     factor, info = potrf(V.T, lower=0, clean=0, overwrite_a=1)
     if info != 0:
         raise NotPositiveDefiniteError(f"leading minor {info} of {V.shape[0]} is not positive")
+    if not np.isfinite(factor.diagonal()).all():  # OpenBLAS lets NaN through without a word
+        raise NotPositiveDefiniteError("the matrix holds values that are not finite")
     if factor.ctypes.data != V.ctypes.data:
         raise ArithmeticError("LAPACK worked on a copy: the matrix is not C-contiguous")
     return V

@@ -82,7 +82,7 @@ def _neg_log_p(t: Array, dof: float, log_beta: float, out: Array) -> None:
             out[j] = 0.0 if q == 0.0 else math.nan
         elif math.isinf(q):
             out[j] = math.inf
-        elif x < (a + 1.0) / (a + 2.5):
+        elif x < (a + 1.0) / (a + 4.0):
             front = a * log_x + 0.5 * math.log(y) - math.log(a) - log_beta
             out[j] = -(front + math.log(_beta_fraction(a, 0.5, x)))
         else:
