@@ -13,11 +13,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-import pytest
-from bed_oracle import encode
-from simulate import families
+from lmmgwas.numerics.threads import calm_blas
+
+calm_blas()  # as the program does, before numpy is loaded
+
+import numpy as np  # noqa: E402
+import pandas as pd  # noqa: E402
+import pytest  # noqa: E402
+from bed_oracle import encode  # noqa: E402
+from simulate import families  # noqa: E402
 
 MISSING = -127
 MALE, FEMALE = 1, 2

@@ -169,7 +169,9 @@ class FakeSource:
 
     @property
     def samples(self) -> Samples:
-        return Samples(("",) * 2, ("a", "b"), np.zeros(2, dtype=np.int8))
+        return Samples(
+            ("",) * 2, ("a", "b"), np.zeros(2, dtype=np.int8), np.ones(2, dtype=np.bool_)
+        )
 
     @property
     def variants(self) -> RawVariants:

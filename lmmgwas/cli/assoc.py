@@ -59,6 +59,14 @@ Examples:
     show_default=True,
     help="Largest fraction of missing calls that is tested.",
 )
+@click.option(
+    "--hwe",
+    type=float,
+    default=0.0,
+    show_default=True,
+    help="Smallest exact Hardy-Weinberg p that is tested; on founders.",
+)
+@click.option("--nonfounders", is_flag=True, help="Count nonfounders for --hwe, too.")
 @click.option("--include-nonautosomal", is_flag=True, help="Test Y, MT and unplaced variants, too.")
 @click.option("--grm", metavar="PREFIX", help="A GRM. [default: built from the genotypes]")
 @click.option("--grm-bfile", metavar="PREFIX", help="Build the GRM from this genotype set.")
@@ -91,6 +99,7 @@ Examples:
     type=click.Choice(["spectral", "cholesky"]),
     help="How the data are whitened. [default: the cheaper one]",
 )
+@click.option("--condition", metavar="ID,ID", help="Make these variants covariates.")
 @click.option("--rint", is_flag=True, help="Rank-based inverse normal transform of the trait.")
 @click.option(
     "--threshold",
@@ -155,8 +164,8 @@ def _tests(given: dict[str, Any]) -> "TestOptions":
     choice = VariantChoice(
         optional_path(given["extract"]), optional_path(given["exclude"]), given["chromosomes"]
     )
-    filters = VariantFilters(given["maf"], given["mac"], given["geno"])
-    return TestOptions(choice, filters, given["include_nonautosomal"])
+    filters = VariantFilters(given["maf"], given["mac"], given["geno"], given["hwe"])
+    return TestOptions(choice, filters, given["include_nonautosomal"], given["nonfounders"])
 
 
 def _model(given: dict[str, Any]) -> "ModelOptions":
@@ -176,4 +185,5 @@ def _model(given: dict[str, Any]) -> "ModelOptions":
         threshold=given["threshold"],
         test=TestKind(given["test"]),
         variance=VarianceKind(given["variance"]),
+        condition=tuple(given["condition"].split(",")) if given["condition"] else (),
     )

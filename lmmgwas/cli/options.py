@@ -41,6 +41,9 @@ genotype_options = _bundle(
     click.option("--keep", metavar="FILE", help="Use only these samples (FID IID, or IID)."),
     click.option("--remove", metavar="FILE", help="Leave these samples out."),
     click.option(
+        "--mind", type=float, help="Drop samples with a larger fraction of missing calls."
+    ),
+    click.option(
         "--species",
         type=click.Choice(SPECIES),
         help="Whose chromosomes the labels are. [default: human]",
@@ -130,6 +133,7 @@ def genotype_bundle(given: dict[str, Any]) -> "GenotypeOptions":
         keep=optional_path(given["keep"]),
         remove=optional_path(given["remove"]),
         min_loco_variants=given["min_loco_variants"],
+        mind=given["mind"],
     )
 
 

@@ -108,7 +108,9 @@ def read_fam(path: str | Path) -> tuple[Samples, Remarks]:
         notes.append(f"{file.path}: {len(rows[0])} columns, accepted (PLINK writes 6)")
     if any(len(row) > 6 for row in rows):
         notes.append(f"{file.path}: the columns after the sixth were ignored")
-    return Samples(fid, iid, sex), file.remarks + Remarks(tuple(notes))
+    parents = [(row[2], row[3]) if len(row) > 3 else (b"0", b"0") for row in rows]
+    founder = np.array([pair == (b"0", b"0") for pair in parents], dtype=np.bool_)
+    return Samples(fid, iid, sex, founder), file.remarks + Remarks(tuple(notes))
 
 
 class BedSource:

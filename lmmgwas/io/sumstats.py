@@ -17,6 +17,7 @@ import pysam
 from numpy.typing import NDArray
 
 from lmmgwas.errors import FileAccessError
+from lmmgwas.model.case_control import approximate_log_odds_ratio
 from lmmgwas.model.genotypes import REASONS, Variants
 
 Array = NDArray[np.float64]
@@ -36,6 +37,7 @@ COLUMNS = (
     "neg_log_10_p_value",
     "marker_id",
 )
+BINARY_COLUMN = "approximate_log_odds_ratio"
 EXCLUDED_COLUMNS = ("chromosome", "base_pair_location", "marker_id", "reason")
 LEAD_COLUMNS = (*COLUMNS, "locus_start", "locus_end")
 
@@ -57,6 +59,7 @@ class ResultRows:
     af: Array
     n_observed: NDArray[np.int64]
     neg_log10_p: Array
+    case_fraction: float | None = None  # of a binary trait
 
     def take(self, rows: Any) -> "ResultRows":
         """Return some of the rows, by index, mask or slice."""
@@ -67,7 +70,13 @@ class ResultRows:
             self.af[rows],
             self.n_observed[rows],
             self.neg_log10_p[rows],
+            self.case_fraction,
         )
+
+
+def table_columns(case_fraction: float | None) -> tuple[str, ...]:
+    """Return the columns of the summary statistics; binary traits have one more."""
+    return COLUMNS if case_fraction is None else (*COLUMNS, BINARY_COLUMN)
 
 
 def p_text(neg_log10_p: float) -> str:
@@ -128,7 +137,11 @@ def format_rows(rows: ResultRows) -> list[str]:
         strict=True,
     )
     line = f"%s\t%d\t%s\t%s\t%.8g\t%.8g\t%.8g\t%s\t%s\t{NOT_GIVEN}\t%d\t%.8g\t%s"
-    return [line % values for values in columns]
+    lines = [line % values for values in columns]
+    if rows.case_fraction is None:
+        return lines
+    odds = approximate_log_odds_ratio(rows.beta, rows.case_fraction).tolist()
+    return [f"{text}\t{value:.8g}" for text, value in zip(lines, odds, strict=True)]
 
 
 class BlockedTable:

@@ -44,6 +44,7 @@ class Samples:
     fid: tuple[str, ...]  # "" where the file gives none (or "0")
     iid: tuple[str, ...]
     sex: NDArray[np.int8]  # (n,) 1 male, 2 female, 0 unknown
+    founder: NDArray[np.bool_]  # (n,) neither parent is named, as PLINK has it
 
     def __len__(self) -> int:
         return len(self.iid)
@@ -157,6 +158,7 @@ class VariantFilters:
     maf: float = 0.0  # minor-allele frequency, at least
     mac: float = 0.0  # minor-allele count, at least
     geno: float = 1.0  # fraction of missing calls, at most
+    hwe: float = 0.0  # exact Hardy-Weinberg p, at least
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -208,10 +210,14 @@ def count_block(calls: Calls, samples: Indices) -> Indices:
 
 
 def exclusion_reasons(
-    stats: VariantStats, filters: VariantFilters, same_alleles: NDArray[np.bool_]
+    stats: VariantStats,
+    filters: VariantFilters,
+    same_alleles: NDArray[np.bool_],
+    hwe_p: NDArray[np.float64] | None = None,
 ) -> NDArray[np.int8]:
     """Return for each variant (b,) an index into REASONS, or KEPT.
 
+    `hwe_p` (b,) is needed where filters.hwe is above 0.
     Frequencies and counts are compared with a slack of 1e-12, so that 5 copies of 200 meet
     `--maf 0.025` whatever the rounding.
     """
@@ -224,6 +230,7 @@ def exclusion_reasons(
         (Reason.MONOMORPHIC, stats.variance == 0.0),
         (Reason.LOW_MAF, maf < filters.maf - slack),
         (Reason.LOW_MAC, stats.mac < filters.mac - slack),
+        (Reason.HWE, np.zeros_like(same_alleles) if hwe_p is None else hwe_p < filters.hwe),
     )
     reasons = np.full(stats.n_observed.size, KEPT, dtype=np.int8)
     for reason, holds in reversed(tests):

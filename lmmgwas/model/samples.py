@@ -37,6 +37,8 @@ class SampleTable:
     grm_rows: NDArray[np.int64]  # (n,) rows of the GRM
     males: NDArray[np.int64]  # columns in the blocks of calls of the males among `rows`
     X: Array  # (n, c) orthonormal covariate basis
+    hwe_rows: NDArray[np.int64]  # who is counted for the Hardy-Weinberg test
+    hwe_females: NDArray[np.int64]  # and on X
 
     @property
     def n_samples(self) -> int:

@@ -37,6 +37,14 @@ def count_calls(
 
 
 @kernel
+def add_missing(calls: NDArray[np.int8], out: NDArray[np.int64]) -> None:
+    """Add to out (N,) how many calls of each sample are missing in calls (b, N)."""
+    for j in range(calls.shape[0]):
+        for i in range(out.size):
+            out[i] += calls[j, i] < 0
+
+
+@kernel
 def fill_tile(
     calls: NDArray[np.int8],
     samples: NDArray[np.int64],

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +13,18 @@ from lmmgwas.io.atomic import OutputSet
 from lmmgwas.io.metadata import StudyDescription, TableFacts, format_sidecar, reasons_not_ssf
 from lmmgwas.model.genotypes import Variants
 from lmmgwas.model.grm import check_loco
+from lmmgwas.pipeline.condition import condition_covariates
+from lmmgwas.pipeline.flow import describe_flow, sample_flow
 from lmmgwas.pipeline.inputs import Genotypes, choose_variants, open_genotypes
 from lmmgwas.pipeline.join import (
-    describe_flow,
     read_study_tables,
-    sample_flow,
 )
 from lmmgwas.pipeline.logbook import Logbook, Progress
 from lmmgwas.pipeline.options import AssocJob
 from lmmgwas.pipeline.pictures import draw_plots, suggestive_line
 from lmmgwas.pipeline.plan import (
     PlannedAnalysis,
+    TraitChoices,
     autosomal_groups,
     choose_whitener,
     plan_analyses,
@@ -60,6 +62,9 @@ def _plan(job: AssocJob, log: Logbook, outputs: OutputSet) -> Study:
     """Read all inputs and refuse what can be refused before the work."""
     genotypes = open_genotypes(job.genotypes, job.run.threads, log)
     tables = read_study_tables(job.tables, genotypes, log)
+    if job.model.condition:
+        extra = condition_covariates(genotypes, job.model.condition, log)
+        tables = replace(tables, covariates=tables.covariates + extra)
     variants = choose_variants(genotypes.variants, job.test.choice, job.genotypes, log)
     outputs.require_free(_final_names(job, tuple(tables.traits), variants))
     log.begin()
@@ -68,7 +73,9 @@ def _plan(job: AssocJob, log: Logbook, outputs: OutputSet) -> Study:
     in_grm = everyone if grm is None else grm.present
     flow = sample_flow(genotypes, tables, in_grm, needs_grm=grm is not None)
     log.say(describe_flow(flow, tables, needs_grm=grm is not None))
-    plans = plan_analyses(genotypes, tables, flow, grm, job.model.rint, log)
+    choices = TraitChoices(job.model.rint, job.test.hwe_of_all)
+    plans = plan_analyses(genotypes, tables, flow, grm, choices, log)
+    _say_hwe(job, genotypes, plans, log)
     if grm is not None and job.model.loco:
         require_loco_possible(grm, autosomal_groups(variants))
     _warn_unknown_sex(genotypes, variants, plans, log)
@@ -76,6 +83,19 @@ def _plan(job: AssocJob, log: Logbook, outputs: OutputSet) -> Study:
         log.say("LOCO is off: each variant is tested against a GRM that contains it")
     threshold = significance(job.model, len(variants), is_human=job.genotypes.karyotype.is_human)
     return Study(job, genotypes, variants, tables, flow, plans, grm, threshold)
+
+
+def _say_hwe(
+    job: AssocJob, genotypes: Genotypes, plans: list[PlannedAnalysis], log: Logbook
+) -> None:
+    """On whom the Hardy-Weinberg test is made."""
+    if job.test.filters.hwe == 0.0:
+        return
+    counted = sum(plan.samples.hwe_rows.size for plan in plans) // len(plans)
+    who = "all analysed samples" if job.test.hwe_of_all else "founders"
+    log.say(f"Hardy-Weinberg test on {who} ({counted:,} samples); on X on the women among them")
+    if counted == 0:
+        log.warn("W218", "no analysed sample is a founder: --hwe drops nothing; see --nonfounders")
 
 
 def _warn_unknown_sex(
@@ -127,8 +147,9 @@ def _analyse(
                     _files(job, stems[name], study.variants),
                     outputs,
                     Path(spool) / f"{stems[name]}.records",
+                    coding,
                 )
-                for name in plan.names
+                for name, coding in zip(plan.names, plan.case_control, strict=True)
             )
             results += _analyse_one(study, plan, traits, relatedness, log, outputs)
     order = list(study.tables.traits)

@@ -16,9 +16,11 @@ from lmmgwas.io.tables import read_id_list, read_name_list
 from lmmgwas.io.text import nearest
 from lmmgwas.model.chromosomes import LabelRow, Role, classify
 from lmmgwas.model.genotypes import GenotypeSource, Samples, Variants, arrange_variants
+from lmmgwas.numerics.kernels import add_missing
 from lmmgwas.pipeline.logbook import Logbook
 from lmmgwas.pipeline.options import FileSet, GenotypeOptions, VariantChoice
 
+_BLOCK = 4096
 _SEX_CODES = {"23", "24", "25", "26"}
 
 
@@ -29,6 +31,7 @@ class Genotypes:
     source: GenotypeSource
     variants: Variants  # all, in output order
     kept: NDArray[np.int64]  # rows of the .fam, ascending
+    high_missing: NDArray[np.bool_]  # (N,) dropped by --mind
     index: "SampleIndex"
 
     @property
@@ -85,7 +88,8 @@ def open_genotypes(options: GenotypeOptions, threads: int, log: Logbook) -> Geno
     _report_labels(labels, variants, options, log)
     index = SampleIndex(source.samples)
     kept = _kept_samples(options, len(source.samples), index, log)
-    return Genotypes(source, variants, kept, index)
+    high = _high_missing(source, kept, options.mind, log)
+    return Genotypes(source, variants, kept[~high[kept]], high, index)
 
 
 def _open_files(files: FileSet, threads: int, log: Logbook) -> BedSource | JoinedSource:
@@ -164,6 +168,27 @@ def _kept_samples(
     if not kept.all():
         log.say(f"Samples: --keep and --remove leave {int(kept.sum()):,} of {n:,}")
     return np.flatnonzero(kept).astype(np.int64)
+
+
+def _high_missing(
+    source: GenotypeSource, kept: NDArray[np.int64], mind: float | None, log: Logbook
+) -> NDArray[np.bool_]:
+    """Which samples (N,) have more than `mind` of their calls missing, over all variants."""
+    n, m = len(source.samples), len(source.variants)
+    if mind is None:
+        return np.zeros(n, dtype=np.bool_)
+    missing = np.zeros(n, dtype=np.int64)
+    for start in range(0, m, _BLOCK):
+        stop = min(start + _BLOCK, m)
+        add_missing(source.read(np.arange(start, stop, dtype=np.int64)), missing)
+    high = missing > mind * m + 1e-9
+    n_high = int(high[kept].sum())
+    log.say(f"Samples: --mind {mind:g} drops {n_high:,} of {kept.size:,}")
+    if n_high == kept.size:
+        raise MismatchError(
+            "E311", f"all samples have more than {mind:g} of their calls missing: raise --mind"
+        )
+    return high
 
 
 def _listed(path: Path, n: int, index: SampleIndex, log: Logbook) -> NDArray[np.bool_]:

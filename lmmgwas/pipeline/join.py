@@ -1,15 +1,10 @@
-"""Who is analysed: genotypes, traits, covariates and GRM brought together by sample ID.
-
-The order of analysis is that of the .fam. Every sample that is not analysed has a reason,
-and the counts are printed: samples in the .fam = analysed + dropped by reason.
-"""
+"""Traits, covariates and GRM brought to the samples of the .fam, by ID."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from lmmgwas.errors import MismatchError
@@ -63,10 +58,13 @@ class Covariate:
     name: str
     numeric: NDArray[np.float64] | None  # (N,)
     text: list[str | None] | None  # (N,)
+    impute: bool = False  # missing values are set to the mean of the analysed samples
 
     @property
     def known(self) -> Mask:
-        """Which samples (N,) have a value."""
+        """Which samples (N,) have a value, or get one."""
+        if self.impute and self.numeric is not None:
+            return np.ones(self.numeric.size, dtype=np.bool_)
         if self.numeric is not None:
             return ~np.isnan(self.numeric)
         return np.array([value is not None for value in self.text or ()], dtype=np.bool_)
@@ -74,9 +72,12 @@ class Covariate:
     def over(self, rows: NDArray[np.int64]) -> NumericCovariate | CategoricalCovariate:
         """Return the column over the analysed samples."""
         if self.numeric is not None:
-            return NumericCovariate(self.name, self.numeric[rows])
-        values = tuple(str((self.text or [])[i]) for i in rows.tolist())
-        return CategoricalCovariate(self.name, values)
+            values = self.numeric[rows]
+            if self.impute and not np.isnan(values).all():
+                values = np.where(np.isnan(values), np.nanmean(values), values)
+            return NumericCovariate(self.name, values)
+        labels = tuple(str((self.text or [])[i]) for i in rows.tolist())
+        return CategoricalCovariate(self.name, labels)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,14 +89,6 @@ class StudyTables:
     in_pheno: Mask  # (N,)
     in_covar: Mask  # (N,) all where there are no covariates
     strangers: tuple[tuple[str, str], ...]  # (FID, IID) in the trait table only
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SampleFlow:
-    """Who is analysed for which trait, and why not."""
-
-    table: pd.DataFrame  # PREFIX.samples.tsv
-    analysed: dict[str, Mask]  # (N,) by trait
 
 
 def read_study_tables(options: TableOptions, genotypes: Genotypes, log: Logbook) -> StudyTables:
@@ -268,98 +261,6 @@ def _say_missing(log: Logbook, kind: str, column: NumericColumn | TextColumn, n:
     coded = f", {column.n_coded} of them by code" if column.n_coded else ""
     n_known = n - column.n_missing
     log.say(f"{kind} {column.name}: {n_known:,} values, {column.n_missing:,} missing{coded}")
-
-
-def sample_flow(
-    genotypes: Genotypes, tables: StudyTables, in_grm: Mask, *, needs_grm: bool
-) -> SampleFlow:
-    """Return who is analysed for which trait, and the reason of everyone else.
-
-    in_grm (N,) says which samples of the .fam the GRM has.
-    """
-    n = len(genotypes.samples)
-    kept = np.zeros(n, dtype=np.bool_)
-    kept[genotypes.kept] = True
-    covariates_known = np.ones(n, dtype=np.bool_)
-    for covariate in tables.covariates:
-        covariates_known &= covariate.known
-    complete = kept & tables.in_pheno & tables.in_covar & covariates_known & in_grm
-    analysed = {name: complete & ~np.isnan(values) for name, values in tables.traits.items()}
-    any_trait = np.logical_or.reduce(list(analysed.values()))
-    conditions = [any_trait, ~kept, ~tables.in_pheno, ~tables.in_covar, ~covariates_known, ~in_grm]
-    names = ["", "REMOVED", "NOT_IN_PHENO", "NOT_IN_COVAR", "MISSING_COVARIATE", "NOT_IN_GRM"]
-    reason = np.select(conditions, names, default="MISSING_TRAIT").astype(object)
-    _name_partly_missing(reason, any_trait, analysed)
-    samples = genotypes.samples
-    frame = pd.DataFrame(
-        {
-            "FID": [f or "0" for f in samples.fid],
-            "IID": list(samples.iid),
-            "in_genotypes": 1,
-            "in_pheno": tables.in_pheno.astype(int),
-            "in_covar": tables.in_covar.astype(int),
-            "in_grm": in_grm.astype(int) if needs_grm else "NA",
-            "analysed": any_trait.astype(int),
-            "reason": reason,
-        }
-    )
-    return SampleFlow(_with_strangers(frame, tables, needs_grm=needs_grm), analysed)
-
-
-def _name_partly_missing(
-    reason: NDArray[np.object_], any_trait: Mask, analysed: dict[str, Mask]
-) -> None:
-    """Of a sample that some traits lack, say which."""
-    if len(analysed) < 2:
-        return
-    for i in np.flatnonzero(any_trait).tolist():
-        lacking = [name for name, mask in analysed.items() if not mask[i]]
-        if lacking:
-            reason[i] = f"MISSING_TRAIT:{','.join(lacking)}"
-
-
-def _with_strangers(frame: pd.DataFrame, tables: StudyTables, *, needs_grm: bool) -> pd.DataFrame:
-    """Add the samples that only the trait table knows."""
-    if not tables.strangers:
-        return frame
-    strangers = pd.DataFrame(
-        {
-            "FID": [f or "0" for f, _ in tables.strangers],
-            "IID": [i for _, i in tables.strangers],
-            "in_genotypes": 0,
-            "in_pheno": 1,
-            "in_covar": "NA",
-            "in_grm": "NA",
-            "analysed": 0,
-            "reason": "NOT_IN_GENOTYPES",
-        }
-    )
-    return pd.concat([frame.astype(object), strangers.astype(object)], ignore_index=True)
-
-
-def describe_flow(flow: SampleFlow, tables: StudyTables, *, needs_grm: bool) -> str:
-    """Return the table of samples as text, with the conservation law checked."""
-    frame = flow.table
-    ours = frame[frame["in_genotypes"] == 1]
-    dropped = ours.loc[ours["analysed"] == 0, "reason"].value_counts()
-    rows = [
-        ("in the genotypes", len(ours)),
-        ("in the trait table", int((ours["in_pheno"] == 1).sum())),
-    ]
-    if tables.covariates:
-        rows.append(("in the covariate table", int((ours["in_covar"] == 1).sum())))
-    if needs_grm:
-        rows.append(("in the GRM", int((ours["in_grm"] == 1).sum())))
-    n_analysed = int((ours["analysed"] == 1).sum())
-    rows.append(("analysed", n_analysed))
-    rows += [(f"  trait {name}", int(mask.sum())) for name, mask in flow.analysed.items()]
-    rows += [(f"dropped: {reason}", int(count)) for reason, count in sorted(dropped.items())]
-    if n_analysed + int(dropped.sum()) != len(ours):
-        raise MismatchError("E399", "samples analysed and dropped do not add up to the .fam")
-    if len(frame) > len(ours):
-        rows.append(("only in the trait table", len(frame) - len(ours)))
-    width = max(len(name) for name, _ in rows)
-    return "\n".join(["Samples", *(f"  {name:<{width}} {count:>9,}" for name, count in rows)])
 
 
 def match_grm(

@@ -48,6 +48,11 @@ class GenotypeOptions:
     keep: Path | None = None
     remove: Path | None = None
     min_loco_variants: int = 100
+    mind: float | None = None  # largest fraction of missing calls of a sample
+
+    def __post_init__(self) -> None:
+        if self.mind is not None:
+            _require_fraction("--mind", self.mind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +101,10 @@ class TestOptions:
     choice: VariantChoice = field(default_factory=VariantChoice)
     filters: VariantFilters = field(default_factory=lambda: VariantFilters(0.0, 5.0, 0.1))
     include_nonautosomal: bool = False
+    hwe_of_all: bool = False  # count nonfounders in the Hardy-Weinberg test, too
 
     def __post_init__(self) -> None:
+        _require_fraction("--hwe", self.filters.hwe)
         _require_fraction("--maf", self.filters.maf, 0.5)
         _require_fraction("--geno", self.filters.geno)
         if not self.filters.mac >= 0.0 or math.isinf(self.filters.mac):
@@ -118,6 +125,7 @@ class ModelOptions:
     threshold: float | None = None  # None: 5e-8 for human data, 0.05/m otherwise
     test: TestKind = TestKind.WALD
     variance: VarianceKind = VarianceKind.NULL
+    condition: tuple[str, ...] = ()  # variant IDs
 
     @property
     def needs_spectrum(self) -> bool:

@@ -12,6 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmmgwas.errors import DegenerateError, MismatchError
+from lmmgwas.model.case_control import (
+    FEW_CASES,
+    FEW_CASES_FRACTION,
+    CaseControl,
+    recognise_case_control,
+)
 from lmmgwas.model.chromosomes import Role
 from lmmgwas.model.covariates import Design, build_design
 from lmmgwas.model.fitting import Analysis, WhitenerCost, whitener_cost
@@ -26,8 +32,9 @@ from lmmgwas.model.samples import (
 )
 from lmmgwas.model.variant_tests import VarianceKind
 from lmmgwas.model.whitening import WhitenerKind
+from lmmgwas.pipeline.flow import SampleFlow
 from lmmgwas.pipeline.inputs import Genotypes
-from lmmgwas.pipeline.join import SampleFlow, StudyTables
+from lmmgwas.pipeline.join import StudyTables
 from lmmgwas.pipeline.logbook import Logbook
 from lmmgwas.pipeline.options import ModelOptions
 from lmmgwas.pipeline.relatedness import PlannedGrm
@@ -47,6 +54,15 @@ class PlannedAnalysis:
     samples: SampleTable
     design: Design
     traits: tuple[StandardTrait, ...]
+    case_control: tuple[CaseControl | None, ...]  # the coding of binary traits
+
+
+@dataclass(frozen=True, slots=True)
+class TraitChoices:
+    """How traits are prepared and who counts for the Hardy-Weinberg test."""
+
+    rint: bool
+    hwe_of_all: bool
 
 
 def trait_stems(names: tuple[str, ...]) -> dict[str, str]:
@@ -67,7 +83,7 @@ def plan_analyses(
     tables: StudyTables,
     flow: SampleFlow,
     grm: PlannedGrm | None,
-    rint: bool,
+    choices: TraitChoices,
     log: Logbook,
 ) -> list[PlannedAnalysis]:
     """Gather the traits by their samples, in the order of the traits."""
@@ -81,11 +97,16 @@ def plan_analyses(
         covariates = tuple(covariate.over(rows) for covariate in tables.covariates)
         design = build_design(covariates, rows.size)
         _report_design(design, log)
-        traits = tuple(
-            _prepare_trait(name, tables.traits[name][rows], design, rint, log) for name in names
+        columns = [tables.traits[name][rows] for name in names]
+        codings = tuple(
+            _report_coding(name, y, log) for name, y in zip(names, columns, strict=True)
         )
-        samples = _sample_table(genotypes, grm, rows, design)
-        plans.append(PlannedAnalysis(tuple(names), samples, design, traits))
+        traits = tuple(
+            _prepare_trait(name, y, design, choices.rint and coding is None, log)
+            for name, y, coding in zip(names, columns, codings, strict=True)
+        )
+        samples = _sample_table(genotypes, grm, rows, design, choices.hwe_of_all)
+        plans.append(PlannedAnalysis(tuple(names), samples, design, traits, codings))
     return plans
 
 
@@ -115,20 +136,39 @@ def _report_design(design: Design, log: Logbook) -> None:
         log.warn("W505", f"levels with one sample, which is fitted exactly: {shown}")
 
 
+def _report_coding(name: str, values: NDArray[np.float64], log: Logbook) -> CaseControl | None:
+    """Say how a trait of two values is read, and what the linear model makes of it."""
+    coding = recognise_case_control(values)
+    if coding is not None:
+        few = (
+            f", and cases or controls are few (under {FEW_CASES} or {FEW_CASES_FRACTION:.0%}): "
+            "p-values of rare variants will be wrong"
+            if coding.unbalanced
+            else ""
+        )
+        log.warn(
+            "W406",
+            f"trait {name} is binary: {coding.case:g} = case ({coding.n_cases:,}), "
+            f"{coding.control:g} = control ({coding.n_controls:,}). It is analysed as a number, "
+            "beta is a difference in the proportion of cases; a logistic model fits such a trait "
+            f"better{few}",
+        )
+    elif np.unique(values).size == 2:
+        low, high = np.unique(values).tolist()
+        log.warn(
+            "W406",
+            f"trait {name} has two values ({low:g} and {high:g}) and is analysed as a number; "
+            "a logistic model fits such a trait better",
+        )
+    return coding
+
+
 def _prepare_trait(
     name: str, values: NDArray[np.float64], design: Design, rint: bool, log: Logbook
 ) -> StandardTrait:
     """Transform on demand, standardise, and look for what a reader would want to know."""
     trait = standardise_trait(name, values)
-    levels = np.unique(values[: min(values.size, 1000)]).size
-    if levels <= 2 and np.unique(values).size == 2:
-        low, high = np.unique(values).tolist()
-        log.warn(
-            "W406",
-            f"trait {name} has two values ({low:g} and {high:g}) and is analysed as a number: "
-            "effects are differences in proportion; a logistic model fits such a trait better",
-        )
-    elif rint:
+    if rint:
         trait = standardise_trait(name, rank_inverse_normal(values))
         log.say(f"Trait {name}: rank-based inverse normal transform")
     else:
@@ -147,11 +187,18 @@ def _prepare_trait(
 
 
 def _sample_table(
-    genotypes: Genotypes, grm: PlannedGrm | None, rows: NDArray[np.int64], design: Design
+    genotypes: Genotypes,
+    grm: PlannedGrm | None,
+    rows: NDArray[np.int64],
+    design: Design,
+    all_in_hwe: bool,
 ) -> SampleTable:
     grm_rows = rows if grm is None else grm.row_of[rows]
-    males = rows[genotypes.samples.sex[rows] == 1]
-    return SampleTable(rows, grm_rows, males, design.basis)
+    people = genotypes.samples
+    males = rows[people.sex[rows] == 1]
+    counted = rows if all_in_hwe else rows[people.founder[rows]]
+    females = counted[people.sex[counted] != 1]
+    return SampleTable(rows, grm_rows, males, design.basis, counted, females)
 
 
 def choose_whitener(

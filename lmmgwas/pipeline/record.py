@@ -113,6 +113,9 @@ def _describe_trait(study: Study, result: TraitResult) -> dict[str, Any]:
     return {
         "name": trait.name,
         "n_samples": result.whole.n_samples,
+        "conditioned_on": list(study.job.model.condition),
+        "test": study.job.model.test,
+        "variance": study.job.model.variance,
         "covariates": list(result.plan.design.names),
         "covariates_dropped": [asdict(column) for column in result.plan.design.dropped],
         "whitener": {
@@ -121,6 +124,7 @@ def _describe_trait(study: Study, result: TraitResult) -> dict[str, Any]:
             "cost_spectral": result.cost.spectral,
             "cost_cholesky": result.cost.cholesky,
         },
+        "case_control": None if trait.coding is None else asdict(trait.coding),
         "precision": study.job.model.precision,
         "null_models": [
             {"group": row.group, "n_variants_grm": row.n_grm, "p_h2": row.null.p_h2}

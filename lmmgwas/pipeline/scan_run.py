@@ -34,6 +34,7 @@ from lmmgwas.model.genotypes import (
 from lmmgwas.model.samples import SampleTable
 from lmmgwas.model.scan import SCAN_TILE, residual_tile, to_precision
 from lmmgwas.model.whitening import WhitenerKind
+from lmmgwas.numerics.hwe import hardy_weinberg_p
 from lmmgwas.numerics.kernels import mask_heterozygotes
 from lmmgwas.pipeline.logbook import Logbook, Progress
 from lmmgwas.pipeline.relatedness import Relatedness
@@ -168,7 +169,8 @@ def _test_tile(
 ) -> None:
     """Everything that happens to one tile."""
     stats = _stats(job, batch, calls)
-    reasons = exclusion_reasons(stats, job.filters, _same_alleles(batch))
+    hwe_p = _hardy_weinberg(job, batch, calls) if job.filters.hwe > 0.0 else None
+    reasons = exclusion_reasons(stats, job.filters, _same_alleles(batch), hwe_p)
     tile = residual_tile(calls, job.samples.rows, stats, reasons, job.samples.X, SCAN_TILE)
     for shared in fitted.rotations:
         single = to_precision(tile, job.analysis.precision)
@@ -188,6 +190,15 @@ def _stats(job: ScanJob, batch: Variants, calls: Calls) -> VariantStats:
     male_counts = count_block(calls, job.samples.males)
     male_counts[~batch.haploid_x] = 0
     return variant_stats(counts, male_counts)
+
+
+def _hardy_weinberg(job: ScanJob, batch: Variants, calls: Calls) -> NDArray[np.float64]:
+    """Exact p (b,) over founders or all, as was asked; on X over the women among them."""
+    counts = count_block(calls, job.samples.hwe_rows)
+    if batch.haploid_x.any():
+        women = count_block(calls, job.samples.hwe_females)
+        counts[batch.haploid_x] = women[batch.haploid_x]
+    return hardy_weinberg_p(counts)
 
 
 def _mask_haploid(job: ScanJob, batch: Variants, calls: Calls) -> int:

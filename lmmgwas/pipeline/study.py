@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from lmmgwas.model.fitting import WhitenerCost
 from lmmgwas.model.genotypes import Variants
+from lmmgwas.pipeline.flow import SampleFlow
 from lmmgwas.pipeline.inputs import Genotypes
-from lmmgwas.pipeline.join import SampleFlow, StudyTables
+from lmmgwas.pipeline.join import StudyTables
 from lmmgwas.pipeline.options import AssocJob
 from lmmgwas.pipeline.plan import PlannedAnalysis
 from lmmgwas.pipeline.relatedness import PlannedGrm

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from lmmgwas.errors import NumericalError
 from lmmgwas.io.atomic import OutputSet
 from lmmgwas.io.sumstats import (
-    COLUMNS,
     EXCLUDED_COLUMNS,
     BlockedTable,
     ResultRows,
@@ -24,7 +23,9 @@ from lmmgwas.io.sumstats import (
     index_suffix,
     index_table,
     marker_ids,
+    table_columns,
 )
+from lmmgwas.model.case_control import CaseControl
 from lmmgwas.model.genotypes import KEPT, REASONS, Reason, Variants, VariantStats
 from lmmgwas.model.null_model import NullModel
 from lmmgwas.model.variant_tests import ScanResult
@@ -152,15 +153,26 @@ class GroupRow:
 class TraitOutput:
     """One trait's growing tables and its spool."""
 
-    def __init__(self, name: str, files: TraitFiles, outputs: OutputSet, spool: Path) -> None:
+    def __init__(
+        self,
+        name: str,
+        files: TraitFiles,
+        outputs: OutputSet,
+        spool: Path,
+        coding: CaseControl | None,
+    ) -> None:
         self.name = name
+        self.coding = coding
+        self.case_fraction = None if coding is None else coding.case_fraction
         self.files = files
         self.reasons = np.zeros(len(REASONS), dtype=np.int64)
         self.n_perfect = 0
         self.groups: list[GroupRow] = []
         self._spool_path = spool
         self._spool = spool.open("wb")
-        self._table = BlockedTable(outputs.temporary(files.table), COLUMNS)
+        self._table = BlockedTable(
+            outputs.temporary(files.table), table_columns(self.case_fraction)
+        )
         self._excluded = BlockedTable(outputs.temporary(files.excluded), EXCLUDED_COLUMNS)
         self._outputs = outputs
 
@@ -204,6 +216,7 @@ class TraitOutput:
             stats.af[tested],
             stats.n_observed[tested],
             result.neg_log10_p[tested],
+            self.case_fraction,
         )
         self._refuse_impossible(rows)
         self.n_perfect += int(result.perfect_fit[tested].sum())

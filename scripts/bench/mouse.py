@@ -28,7 +28,9 @@ def seconds(arguments: list[str], n_runs: int) -> list[float]:
     times = []
     for _ in range(n_runs + 1):
         start = time.perf_counter()
-        subprocess.run(command, capture_output=True, check=True)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            sys.exit(f"lmmgwas ended with exit code {done.returncode}:\n{done.stderr[-500:]}")
         times.append(time.perf_counter() - start)
     return times[1:]
 

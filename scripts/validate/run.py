@@ -56,7 +56,7 @@ def _run(check: Callable[[Path], list[Check]], folder: Path) -> list[Check]:
         return check(folder)
     except RuntimeError as error:
         print(error, file=sys.stderr)
-        return [Check("the comparison runs", "exit code 0", str(error).split("\n")[0], False)]
+        return [Check("the comparison runs", "exit code 0", str(error).split("\n")[-1][:60], False)]
 
 
 def _print_tables(tables: list[tuple[str, list[Check]]]) -> None:
