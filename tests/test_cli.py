@@ -1099,7 +1099,7 @@ def test_tables_without_header(assoc: Assoc, study: Study, write: Callable) -> N
 def test_trait_names_become_safe_file_names(assoc: Assoc, study: Study, write: Callable) -> None:
     study.pheno.names[2:] = ["../HDL/c $x", "weight"]
     run = assoc(write(study))
-    assert run.path("..._HDL_c__x.tsv.gz").exists() or run.path("._HDL_c__x.tsv.gz").exists()
+    assert run.path("._HDL_c__x.tsv.gz").exists()
     assert {p.parent for p in run.prefix.parent.rglob("*")} == {run.prefix.parent}
     assert run.manifest()["traits"][0]["name"] == "../HDL/c $x"
 
@@ -1301,7 +1301,7 @@ def test_unknown_sex_is_read_as_female_and_warned_of(
     assoc: Assoc, study: Study, write: Callable
 ) -> None:
     study.sex[:4] = [0, 0, 0, 0]
-    assert "sex" in assoc(write(study)).stderr
+    assert any("sex" in warning for warning in assoc(write(study)).manifest()["warnings"])
 
 
 # --- grm --------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ _EPILOG = """
 Examples:
   lmmgwas grm --bfile study --out study
   lmmgwas grm --bfile study --grm-model hwe --grm-missing pairwise --out like_gcta
+  lmmgwas grm --bfile study --pca 10 --out study
 """
 
 
@@ -27,6 +28,12 @@ Examples:
 @click.option(
     "--eigen", is_flag=True, help="Keep the decompositions, too; assoc uses them when it can."
 )
+@click.option(
+    "--pca",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Write N principal components of the matrix: PREFIX.eigenvec, for assoc --covar.",
+)
 @run_options
 def command(**given: Any) -> None:
     """Build the relatedness matrix, with one part per chromosome for LOCO."""
@@ -34,6 +41,12 @@ def command(**given: Any) -> None:
     from lmmgwas.pipeline.grm_run import run_grm
     from lmmgwas.pipeline.options import GrmJob
 
-    job = GrmJob(genotype_bundle(given), grm_bundle(given), run_bundle(given), given["eigen"])
+    job = GrmJob(
+        genotype_bundle(given),
+        grm_bundle(given),
+        run_bundle(given),
+        eigen=given["eigen"],
+        n_components=given["pca"],
+    )
     with session(job.run) as (log, outputs):
         run_grm(job, log, outputs)

@@ -7,6 +7,8 @@ PREFIX.chrLABEL.grm.bin   mean over one group's variants
 PREFIX.grm.json           groups, counts, model, filters, digests of samples and variants
 PREFIX.chrLABEL.eigen.npy the decomposition without that group (`grm --eigen`): row 0 holds
                           the eigenvalues, the rows after it the eigenvectors in columns
+PREFIX.eigenvec           principal components (`grm --pca`): #FID IID PC1 ..., tab-separated
+PREFIX.eigenval           their eigenvalues, one a line
 """
 
 import json
@@ -57,6 +59,16 @@ class GrmPaths:
         """The kept decomposition without `group` (None: with all)."""
         return self._with(".eigen.npy" if group is None else f".chr{safe_label(group)}.eigen.npy")
 
+    @property
+    def eigenvec(self) -> Path:
+        """The principal components, a table of covariates."""
+        return self._with(".eigenvec")
+
+    @property
+    def eigenval(self) -> Path:
+        """The eigenvalues of the principal components."""
+        return self._with(".eigenval")
+
 
 def safe_label(label: str) -> str:
     """Return a label as part of a file name: letters, digits, dot, dash, underscore only."""
@@ -83,10 +95,10 @@ def open_grm(prefix: Path) -> tuple[Grm, dict[str, Any] | None]:
     fid, iid = read_grm_ids(paths.ids)
     n = len(iid)
     if not paths.manifest.exists():
-        counts = _map(paths.counts(None), n) if paths.counts(None).exists() else None
+        counts = map_triangle(paths.counts(None), n) if paths.counts(None).exists() else None
         constant = counts is not None and counts.size > 0 and bool((counts == counts[0]).all())
         n_variants = int(counts[0]) if counts is not None and constant else 0
-        return Grm(fid, iid, PackedPart(_map(paths.values(None), n), n_variants), {}), None
+        return Grm(fid, iid, PackedPart(map_triangle(paths.values(None), n), n_variants), {}), None
     manifest = _read_manifest(paths.manifest)
     if manifest["samples"]["n"] != n:
         raise MismatchError(
@@ -97,8 +109,8 @@ def open_grm(prefix: Path) -> tuple[Grm, dict[str, Any] | None]:
     pairwise = manifest["missing"] == "pairwise"
 
     def part(group: str | None, n_variants: int) -> PackedPart:
-        counts = _map(paths.counts(group), n) if pairwise else None
-        return PackedPart(_map(paths.values(group), n), n_variants, counts)
+        counts = map_triangle(paths.counts(group), n) if pairwise else None
+        return PackedPart(map_triangle(paths.values(group), n), n_variants, counts)
 
     parts = {g["name"]: part(g["name"], g["n_variants"]) for g in manifest["groups"]}
     return Grm(fid, iid, part(None, manifest["n_variants"]), parts), manifest
@@ -117,8 +129,11 @@ def read_grm_ids(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return fid, iid
 
 
-def _map(path: Path, n: int) -> NDArray[np.float32]:
-    """Map a triangle of n samples after checking its size."""
+def map_triangle(path: Path, n: int) -> NDArray[np.float32]:
+    """Map a triangle (n (n + 1) / 2,) of n samples after checking its size.
+
+    Raises FormatError (E707) for another size, FileAccessError (E110).
+    """
     expected = 4 * (n * (n + 1) // 2)
     try:
         size = path.stat().st_size

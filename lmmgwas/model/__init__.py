@@ -1,6 +1,6 @@
 """Floor 1: the types and pure functions of the statistics. No files, no command line.
 
 Within this floor imports go along one line, left to right only:
-chromosomes -> genotypes -> samples -> case_control -> covariates -> grm -> spectrum -> whitening
--> variant_tests -> null_model -> fitting -> scan -> simulate.
+chromosomes -> genotypes -> samples -> case_control -> covariates -> grm -> spectrum -> pca
+-> whitening -> variant_tests -> null_model -> fitting -> scan -> simulate.
 """

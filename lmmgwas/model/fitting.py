@@ -164,7 +164,7 @@ def _fit_spectral_trait(
         return FittedTrait(null, reml, None, WaldTest(reml))
     null_ml = fit_spectral(S, y_rot, X_rot, trait, grm_scale, analysis.h2, restricted=False)
     ml = whiten_trait(y_rot, X_rot, spectral_weights(S, null_ml.h2), trait.sd)
-    test = _test(analysis, RotatedData(S, y_rot, X_rot), reml, ml, null_ml, trait)
+    test = _test(analysis, RotatedData.of(S, y_rot, X_rot), reml, ml, null_ml, trait)
     return FittedTrait(null, reml, null_ml, test)
 
 
@@ -209,7 +209,7 @@ def fit_without_relatedness(analysis: Analysis) -> FittedGroup:
     for trait in analysis.traits:
         null = fit_without_grm(trait, analysis.X)
         whitened = whiten_trait(trait.values, analysis.X, None, trait.sd)
-        data = RotatedData(np.ones_like(trait.values), trait.values, analysis.X)
+        data = RotatedData.of(np.ones_like(trait.values), trait.values, analysis.X)
         test = (
             _test(analysis, data, whitened, whitened, null, trait)
             if analysis.needs_ml

@@ -48,11 +48,21 @@ _STEP_TOLERANCE = 1e-12
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RotatedData:
-    """What the variants of a group share. X has orthonormal columns before the rotation."""
+    """What the variants of a group share. X has orthonormal columns."""
 
     S: Array  # (n,) eigenvalues, none negative
-    y: Array  # (n,) U'y
-    X: Array  # (n, c) U'X
+    y: Array  # (n,) U'y, its projection on X taken out
+    X: Array  # (n, c) U'X, orthonormal columns
+
+    @classmethod
+    def of(cls, S: Array, y_rot: Array, X_rot: Array) -> "RotatedData":
+        """Take X out of y first, which changes no fit.
+
+        A centred K has the eigenvalue 0 along the intercept, where w reaches 1e6: what y has
+        there would drown the rest.
+        """
+        y = y_rot - X_rot @ (X_rot.T @ y_rot)
+        return cls(S, y - X_rot @ (X_rot.T @ y), X_rot)
 
     @property
     def n_fixed(self) -> int:

@@ -1,7 +1,7 @@
 """Floor 3: what a command does, step by step; the only place that sees files and mathematics.
 
 Within this floor imports go along one line, left to right only:
-options -> logbook -> inputs -> join -> flow -> condition -> grm_run -> relatedness -> plan
--> trait_output -> pictures -> scan_run -> study -> record -> assoc_run;
+options -> logbook -> inputs -> join -> flow -> condition -> pca_run -> grm_run -> relatedness
+-> plan -> trait_output -> pictures -> scan_run -> study -> record -> assoc_run;
 example stands alone.
 """

@@ -35,6 +35,7 @@ from lmmgwas.numerics.kernels import fill_tile, pack_rows
 from lmmgwas.pipeline.inputs import Genotypes, choose_variants, open_genotypes
 from lmmgwas.pipeline.logbook import Logbook, Progress
 from lmmgwas.pipeline.options import GenotypeOptions, GrmJob, GrmOptions
+from lmmgwas.pipeline.pca_run import keep_components, require_components
 
 Array = NDArray[np.float64]
 
@@ -66,10 +67,16 @@ def run_grm(job: GrmJob, log: Logbook, outputs: OutputSet) -> None:
     genotypes = open_genotypes(job.genotypes, job.run.threads, log)
     task = plan_grm(genotypes, job.genotypes, job.grm, job.run.block_size, log)
     finals = grm_files(paths, task, eigen=job.eigen)
+    if job.n_components is not None:
+        require_components(job.n_components, genotypes.kept.size)
+        finals += [paths.eigenvec, paths.eigenval]
     outputs.require_free(finals)
     log.begin()
     with log.stage("GRM"):
         build_grm(task, paths, outputs, log, quiet=job.run.verbosity == 0)
+    if job.n_components is not None:
+        with log.stage("principal components"):
+            keep_components(genotypes, job.n_components, paths, outputs, log)
     outputs.commit()
     if job.eigen:
         with log.stage("decompositions"):

@@ -185,6 +185,11 @@ class GrmJob:
     grm: GrmOptions
     run: RunOptions
     eigen: bool = False
+    n_components: int | None = None  # principal components to keep
+
+    def __post_init__(self) -> None:
+        if self.n_components is not None and self.n_components < 1:
+            raise UsageError("E002", f"--pca {self.n_components} is out of range: give 1 or more")
 
 
 @dataclass(frozen=True, slots=True)
