@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
+from oracles import centred_kernel, dense_wald, mp_neg_log10_p_chi2, mp_neg_log10_p_t
 from scipy import optimize
+from simulate import Axes, Problem, make_problem
 
 from lmmgwas.model.fitting import Analysis, fit_group, fit_without_relatedness
 from lmmgwas.model.samples import standardise_trait
 from lmmgwas.model.variant_tests import ScanResult, TestKind, VarianceKind
 from lmmgwas.model.whitening import Precision, WhitenerKind
-from tests.oracles import centred_kernel, dense_wald, mp_neg_log10_p_chi2, mp_neg_log10_p_t
-from tests.simulate import Axes, Problem, make_problem
 
 N_VARIANTS = 5
 CASES = [

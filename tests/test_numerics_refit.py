@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from oracles import centred_kernel, dense_wald
+from simulate import Axes, Problem, make_problem
 
 from lmmgwas.numerics.likelihood import H2_MAX
 from lmmgwas.numerics.refit import RotatedData, refit_variants
-from tests.oracles import centred_kernel, dense_wald
-from tests.simulate import Axes, Problem, make_problem
 
 GRID = np.concatenate([np.linspace(0.0, 1.0, 1990, endpoint=False), 1 - 10.0 ** -np.arange(3, 7)])
 N_VARIANTS = 6

@@ -1,4 +1,4 @@
-"""PLINK 2 on test_data: its GRM, and its linear regression against h2 = 0."""
+"""PLINK 2 on test_data: its GRM and principal components, its linear regression against h2 = 0."""
 
 import shutil
 from pathlib import Path
@@ -18,8 +18,10 @@ from reference import (
 )
 
 GRM_LIMIT = 1e-5
+COMPONENT_LIMIT = 1e-4
 TRAITS = ("height", "ldl")
 _STUDY = TEST_DATA / "study"
+_N_COMPONENTS = 5
 _DIGITS = 6  # significant digits that PLINK 2 prints
 _COLUMNS = (("p", "p_value", "P"), ("beta", "beta", "BETA"), ("se", "standard_error", "SE"))
 
@@ -40,6 +42,26 @@ def grm(folder: Path) -> list[Check]:
         at_most("GRM, largest difference", float(np.abs(K - L).max()), GRM_LIMIT),
         none_of("pairs with another count of variants", int((N != M).sum()), N.size),
     ]
+
+
+def components(folder: Path) -> list[Check]:
+    """`--pca` against `grm --pca`, model and variants of `grm` above: the first components."""
+    filters = ["--autosome", "--maf", "0.01", "--geno", "0.1", "--nonfounders"]
+    theirs = folder / "theirs"
+    _plink2("--bfile", _STUDY, *filters, "--pca", str(_N_COMPONENTS), "--out", theirs)
+    ours = folder / "ours"
+    model = ["--grm-model", "hwe", "--grm-missing", "pairwise", "--pca", str(_N_COMPONENTS)]
+    run_lmmgwas("grm", "--bfile", _STUDY, *model, "--out", ours)
+    tables = [pd.read_csv(f"{prefix}.eigenvec", sep="\t") for prefix in (ours, theirs)]
+    both = tables[0].merge(tables[1], on=["#FID", "IID"], suffixes=("", "_theirs"))
+    lost = none_of("samples without components", len(tables[1]) - len(both), len(tables[1]))
+    S, T = (np.loadtxt(f"{prefix}.eigenval") for prefix in (ours, theirs))
+    eigenvalues = at_most("eigenvalues, largest relative difference", np.abs(S / T - 1).max(), 5e-6)
+    checks = [lost, eigenvalues]
+    for name in (f"PC{k}" for k in range(1, _N_COMPONENTS + 1)):
+        short = 1.0 - abs(np.corrcoef(both[name], both[f"{name}_theirs"])[0, 1])
+        checks.append(at_most(f"{name}: 1 - |correlation|", short, COMPONENT_LIMIT))
+    return checks
 
 
 def linear_regression(folder: Path) -> list[Check]:
@@ -193,5 +215,6 @@ def _printed_digits(trait: str, both: pd.DataFrame, name: str, ours: str, theirs
 
 CHECKS = [
     ("PLINK 2 --make-grm-bin on test_data", grm),
+    ("PLINK 2 --pca on test_data", components),
     ("PLINK 2 --glm on test_data", linear_regression),
 ]
