@@ -381,7 +381,7 @@ def test_x_is_tested_against_all_autosomes(main_run: Run) -> None:
 @TRAITS
 def test_leads_are_the_best_of_each_locus(main_run: Run, trait: str) -> None:
     leads, table = main_run.leads(trait), main_run.table(trait)
-    assert list(leads.columns) == [*COLUMNS, "locus_start", "locus_end"]
+    assert list(leads.columns) == [*COLUMNS, "locus_start", "locus_end", "n_variants_in_locus"]
     significant = table[numbers(table, "p_value") < 5e-8]
     assert len(leads) > 0
     assert set(leads["marker_id"]) <= set(significant["marker_id"])

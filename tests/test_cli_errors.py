@@ -433,7 +433,7 @@ TABLES = [
         options("--pheno-name", "hieght"),
         4,
         "E411",
-        ("'hieght'", "did you mean height?"),
+        ("'hieght'", "did you mean height"),
     ),
     Case(
         "unknown covariate",
@@ -813,7 +813,7 @@ def half_is_there(files: StudyFiles, study: Study) -> None:
 
 
 WARNINGS = [
-    Case("two values", two_values, 0, "W406", ("case has two values (1 and 2)", "logistic")),
+    Case("two values", two_values, 0, "W406", ("case is binary", "2 = case (59)", "1 = control (58)", "as a number")),
     Case("outlier", outlier, 0, "W407", ("weight", "standard deviations", "--rint")),
     Case(
         "dependent covariate",
@@ -892,17 +892,41 @@ def test_a_plot_that_fails_never_costs_a_table(
     assert not [name for name in left if name.endswith(("png", "pdf")) or name.startswith(".")]
 
 
+def test_files_are_closed_when_the_work_fails(
+    attempt: Try, small_study: StudyFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is removed while it is open stays behind on NFS, under another name."""
+
+    def fail(*args: object, **named: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("lmmgwas.pipeline.trait_output.TraitOutput.append", fail)
+    check(attempt(small_study), 7, "E112", ("Input/output error",))
+
+
 # --- Bugs and interruptions -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("where", ["scan_run.wald_tile", "assoc_run._finish", "grm_run._packed"])
+MOMENTS = pytest.mark.parametrize(
+    "where",
+    [
+        "lmmgwas.io.plink.BedSource.read",
+        "lmmgwas.pipeline.trait_output.TraitOutput.append",
+        "lmmgwas.io.atomic.OutputSet.commit",
+    ],
+    ids=["GRM", "scan", "end"],
+)
+"""What is called early, in the middle and late in a run."""
+
+
+@MOMENTS
 def test_a_bug_of_ours_leaves_nothing(
     attempt: Try, small_study: StudyFiles, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     def fail(*args: object, **named: object) -> None:
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr(f"lmmgwas.pipeline.{where}", fail)
+    monkeypatch.setattr(where, fail)
     tried = attempt(small_study)
     check(tried, 70, "E999", ("ZeroDivisionError: oops", "--debug"))
     with pytest.raises(ZeroDivisionError, match="oops"):
@@ -923,7 +947,7 @@ def test_interrupted_or_out_of_memory(
     def fail(*args: object, **named: object) -> None:
         raise raised
 
-    monkeypatch.setattr("lmmgwas.pipeline.scan_run.wald_tile", fail)
+    monkeypatch.setattr("lmmgwas.io.plink.BedSource.read", fail)
     tried = attempt(small_study)
     assert tried.result.exit_code == exit_code
     assert set(tried.left()) <= {"run.log"}
@@ -934,7 +958,7 @@ def test_sigterm_leaves_no_temporary_files(test_data: Path, tmp_path: Path, mome
     folder = tmp_path / "out"
     folder.mkdir()
     command = [sys.executable, "-m", "lmmgwas", "assoc", "--bfile", test_data / "study"]
-    command += ["--pheno", test_data / "pheno.tsv", "--out", folder / "run"]
+    command += ["--pheno", test_data / "pheno.tsv", "--out", folder / "run", "--plots", "none"]
     run = subprocess.Popen(command, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 60.0
     while not list(folder.glob(moment)):
@@ -946,6 +970,34 @@ def test_sigterm_leaves_no_temporary_files(test_data: Path, tmp_path: Path, mome
     assert run.returncode == 143
     assert b"Traceback" not in said
     assert [path.name for path in folder.iterdir()] == ["run.log"]
+
+
+class _LastWords:
+    """Sends SIGTERM from where Python drops exceptions, as a callback of numba's compiler does."""
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@MOMENTS
+def test_sigterm_is_not_lost(
+    attempt: Try, small_study: StudyFiles, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """Seen in 3 of 44 first runs, while kernels were compiled: exit code 70, or 0 at the end."""
+    owner, name = where.rsplit(".", 1)
+    module, kind = owner.rsplit(".", 1)
+    original = getattr(getattr(sys.modules[module], kind), name)
+    armed = [_LastWords()]
+
+    def interrupted(*args: object, **named: object) -> object:
+        armed.clear()
+        return original(*args, **named)
+
+    monkeypatch.setattr(where, interrupted)
+    tried = attempt(small_study)
+    assert tried.result.exit_code == 143
+    assert tried.left() == ["run.log"]
 
 
 def test_a_vanished_reader_of_the_terminal_does_not_fail_the_run(

@@ -1,4 +1,4 @@
-"""`lmmgwas grm --pca N`: what is written, that it is the GRM's and PLINK 2's, that assoc reads it."""
+"""`lmmgwas grm --pca N`: what is written, that it is the GRM's and PLINK 2's; assoc reads it."""
 
 import re
 import shutil

@@ -34,7 +34,11 @@ Examples:
 @click.option("--cat-covar-name", metavar="A,B", help="Covariates that are categories.")
 @click.option("--missing-code", metavar="X,Y", help="Numbers that mean missing. [default: -9]")
 @click.option("--no-missing-code", is_flag=True, help="No number means missing.")
-@click.option("--no-header", is_flag=True, help="Tables have no header: FID IID value...")
+@click.option(
+    "--no-header",
+    is_flag=True,
+    help="Tables hold FID IID value..., named V1 V2... (covariates C1 C2...).",
+)
 @click.option("--extract", metavar="FILE", help="Test only these variant IDs.")
 @click.option("--exclude", metavar="FILE", help="Do not test these variant IDs.")
 @click.option("--chr", "chromosomes", metavar="LIST", help="Test these chromosomes: 1-4,22,X.")

@@ -39,7 +39,9 @@ COLUMNS = (
 )
 BINARY_COLUMN = "approximate_log_odds_ratio"
 EXCLUDED_COLUMNS = ("chromosome", "base_pair_location", "marker_id", "reason")
-LEAD_COLUMNS = (*COLUMNS, "locus_start", "locus_end")
+LOCUS_COLUMNS = ("locus_start", "locus_end", "n_variants_in_locus")
+"""What the leads table has beyond a row's own columns; the count is of p below the threshold."""
+LEAD_COLUMNS = (*COLUMNS, *LOCUS_COLUMNS)
 
 NOT_GIVEN = "#NA"
 """GWAS-SSF's missing value."""
@@ -201,12 +203,18 @@ def index_table(table: Path, index: Path, *, csi: bool) -> None:
         pysam.set_verbosity(level)
 
 
-def format_leads(rows: ResultRows, window: int) -> str:
-    """Return the leads table: the rows and the bounds of each locus, `window` bp either side."""
-    lines = ["\t".join(LEAD_COLUMNS)]
-    for line, pos in zip(format_rows(rows), rows.variants.pos.tolist(), strict=True):
-        bounds = f"{max(1, pos - window)}\t{pos + window}" if pos else f"{NOT_GIVEN}\t{NOT_GIVEN}"
-        lines.append(f"{line}\t{bounds}")
+def locus_cells(pos: int, n_variants: int, window: int) -> list[str]:
+    """Return the cells of LOCUS_COLUMNS for a lead variant, `window` bp either side."""
+    if pos <= 0:
+        return [NOT_GIVEN, NOT_GIVEN, str(n_variants)]
+    return [str(max(1, pos - window)), str(pos + window), str(n_variants)]
+
+
+def format_leads(rows: ResultRows, n_variants: Sequence[int], window: int) -> str:
+    """Return the leads table: the rows, the bounds of each locus, its variants below threshold."""
+    lines = ["\t".join((*table_columns(rows.case_fraction), *LOCUS_COLUMNS))]
+    for line, pos, n in zip(format_rows(rows), rows.variants.pos.tolist(), n_variants, strict=True):
+        lines.append("\t".join([line, *locus_cells(pos, n, window)]))
     return "\n".join(lines) + "\n"
 
 

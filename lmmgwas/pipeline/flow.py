@@ -24,6 +24,12 @@ class SampleFlow:
     table: pd.DataFrame  # PREFIX.samples.tsv
     analysed: dict[str, Mask]  # (N,) by trait
 
+    def dropped(self) -> dict[str, int]:
+        """How many samples of the .fam are not analysed, by reason."""
+        ours = self.table[(self.table["in_genotypes"] == 1) & (self.table["analysed"] == 0)]
+        counts = ours["reason"].value_counts()
+        return {str(reason): int(count) for reason, count in sorted(counts.items())}
+
 
 def sample_flow(
     genotypes: Genotypes, tables: StudyTables, in_grm: Mask, *, needs_grm: bool
@@ -113,7 +119,7 @@ def describe_flow(flow: SampleFlow, tables: StudyTables, *, needs_grm: bool) -> 
     """Return the table of samples as text, with the conservation law checked."""
     frame = flow.table
     ours = frame[frame["in_genotypes"] == 1]
-    dropped = ours.loc[ours["analysed"] == 0, "reason"].value_counts()
+    dropped = flow.dropped()
     rows = [
         ("in the genotypes", len(ours)),
         ("in the trait table", int((ours["in_pheno"] == 1).sum())),
@@ -125,8 +131,8 @@ def describe_flow(flow: SampleFlow, tables: StudyTables, *, needs_grm: bool) -> 
     n_analysed = int((ours["analysed"] == 1).sum())
     rows.append(("analysed", n_analysed))
     rows += [(f"  trait {name}", int(mask.sum())) for name, mask in flow.analysed.items()]
-    rows += [(f"dropped: {reason}", int(count)) for reason, count in sorted(dropped.items())]
-    if n_analysed + int(dropped.sum()) != len(ours):
+    rows += [(f"dropped: {reason}", count) for reason, count in dropped.items()]
+    if n_analysed + sum(dropped.values()) != len(ours):
         raise MismatchError("E399", "samples analysed and dropped do not add up to the .fam")
     if len(frame) > len(ours):
         rows.append(("only in the trait table", len(frame) - len(ours)))

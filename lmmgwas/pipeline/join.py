@@ -1,7 +1,7 @@
 """Traits, covariates and GRM brought to the samples of the .fam, by ID."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +122,11 @@ def _join(
 ) -> JoinedTable:
     """Read a table and find the .fam row of each of its rows."""
     table = read_table(path, options.header)
+    if not options.header and path == options.covar != options.pheno:
+        # Columns without names are V1, V2, ...; those of two files must not be called the same.
+        table = replace(
+            table, columns={f"C{k}": c for k, c in enumerate(table.columns.values(), 1)}
+        )
     for note in table.remarks.notes:
         log.say(f"Note: {note}")
     for warning in table.remarks.warnings:

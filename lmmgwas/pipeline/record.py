@@ -75,7 +75,8 @@ def manifest_of(
         "samples": {
             "in_genotypes": len(study.genotypes.samples),
             "analysed": {name: int(mask.sum()) for name, mask in study.flow.analysed.items()},
-            "dropped": study.flow.table.query("analysed == 0")["reason"].value_counts().to_dict(),
+            "dropped": study.flow.dropped(),
+            "only_in_pheno": len(study.tables.strangers),
         },
         "n_variants_selected": len(study.variants),
         "threshold": study.threshold,

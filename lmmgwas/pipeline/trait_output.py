@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lmmgwas.errors import NumericalError
 from lmmgwas.io.atomic import OutputSet
+from lmmgwas.io.read_sumstats import as_written
 from lmmgwas.io.sumstats import (
     EXCLUDED_COLUMNS,
     BlockedTable,
@@ -27,18 +28,13 @@ from lmmgwas.io.sumstats import (
 )
 from lmmgwas.model.case_control import CaseControl
 from lmmgwas.model.genotypes import KEPT, REASONS, Reason, Variants, VariantStats
+from lmmgwas.model.leads import LEAD_WINDOW, find_loci
 from lmmgwas.model.null_model import NullModel
 from lmmgwas.model.variant_tests import ScanResult
 from lmmgwas.numerics.tails import lambda_gc
 from lmmgwas.pipeline.options import RunOptions
 
 Array = NDArray[np.float64]
-
-LEAD_WINDOW = 500_000
-"""Base pairs either side of a lead variant that belong to its locus."""
-
-_N_BEST = 10
-_MOST_CANDIDATES = 20_000
 
 RECORD = np.dtype(
     [
@@ -295,8 +291,9 @@ class TraitOutput:
 
     def write_leads(self, selected: Variants, threshold: float) -> "Leads":
         """Write the leads table; return its rows."""
-        leads = find_leads(self.records(), selected, threshold)
-        self._outputs.write_text(self.files.leads, format_leads(leads.rows, LEAD_WINDOW))
+        leads = find_leads(self.records(), selected, threshold, self.case_fraction)
+        text = format_leads(leads.rows, leads.n_variants.tolist(), LEAD_WINDOW)
+        self._outputs.write_text(self.files.leads, text)
         return leads
 
 
@@ -305,42 +302,32 @@ class Leads:
     """The lead variant of each locus, most significant first."""
 
     rows: ResultRows
+    n_variants: NDArray[np.int64]  # (k,) variants below the threshold in each locus
     n_below: int  # how many of them pass the threshold
 
 
-def find_leads(records: NDArray[np.void], selected: Variants, threshold: float) -> Leads:
+def find_leads(
+    records: NDArray[np.void],
+    selected: Variants,
+    threshold: float,
+    case_fraction: float | None = None,
+) -> Leads:
     """Return the lead of each locus below the threshold, or of the ten best loci.
 
-    Greedy: the most significant variant takes all others within LEAD_WINDOW of it on its
-    chromosome. Variants of a chromosome without a position count as one locus.
+    By the p-values as the table has them: variants that it shows as equal are equal here, too,
+    whatever the rounding of the last bits on this machine.
     """
-    neg_log10_p = np.asarray(records["neg_log10_p"])
-    limit = -np.log10(threshold)
-    n_below = int((neg_log10_p > limit).sum())
-    n_candidates = min(neg_log10_p.size, max(n_below, _MOST_CANDIDATES))
-    candidates = np.empty(0, dtype=np.int64)
-    if n_candidates:
-        best = np.argpartition(-neg_log10_p, n_candidates - 1)[:n_candidates]
-        candidates = np.sort(best).astype(np.int64)
-    order = candidates[np.argsort(-neg_log10_p[candidates], kind="stable")]
-    where = np.asarray(records["row"])[order]
-    chrom, pos = selected.chrom[where], selected.pos[where]
-    taken: list[int] = []
-    for k in range(order.size):
-        passes = neg_log10_p[order[k]] > limit
-        if not passes and len(taken) >= (_N_BEST if n_below == 0 else 0):
-            break
-        near = (chrom[taken] == chrom[k]) & (np.abs(pos[taken] - pos[k]) <= LEAD_WINDOW)
-        near &= (pos[taken] > 0) == (pos[k] > 0)
-        if not near.any():
-            taken.append(k)
-    picked = records[order[taken]]
+    tested = selected.take(np.asarray(records["row"]))
+    neg_log10_p = as_written(np.asarray(records["neg_log10_p"]))
+    loci = find_loci(tested.chrom, tested.pos, neg_log10_p, threshold)
+    picked = records[loci.rows]
     rows = ResultRows(
-        selected.take(picked["row"]),
+        tested.take(loci.rows),
         picked["beta"],
         picked["se"],
         picked["af"],
         picked["n_observed"],
         picked["neg_log10_p"],
+        case_fraction,
     )
-    return Leads(rows, len(taken) if n_below else 0)
+    return Leads(rows, loci.n_variants, loci.n_below)
