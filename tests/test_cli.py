@@ -1092,7 +1092,7 @@ def test_tables_without_header(assoc: Assoc, study: Study, write: Callable) -> N
     files = write(study)
     for path, table in ((files.pheno, study.pheno), (files.covar, study.covar)):
         path.write_text(Table(table.rows[0], table.rows[1:]).text())
-    run = assoc(files, "--no-header", "--pheno-name", "V1", "--covar-name", "V1")
+    run = assoc(files, "--no-header", "--pheno-name", "V1", "--covar-name", "C1")
     pd.testing.assert_frame_equal(run.table("V1"), usual.table())
 
 

@@ -6,7 +6,7 @@ The components are the columns of U with the largest S, of unit length, as PLINK
 them. K is taken as it lies on file. It is not centred: where missing calls are at the mean, its
 rows sum to zero already, over the samples that it was built of; where pairs have their own counts
 they nearly do, and centring would move the components off PLINK 2's (by 5e-6 on test_data) and
-change nothing in a model that has an intercept.
+change next to nothing in a model that has an intercept.
 
 Lanczos with implicit restarts (Lehoucq, Sorensen, Yang: ARPACK Users' Guide, 1998) needs 60 to
 500 products K v in all, 2 n^2 operations each, the more the closer eigenvalues lie, instead of

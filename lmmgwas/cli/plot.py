@@ -1,0 +1,77 @@
+"""`lmmgwas plot`: QQ and Manhattan plot and the leads again, from a table."""
+
+from typing import Any
+
+import click
+
+from lmmgwas.cli.options import SPECIES
+
+_EPILOG = """
+\b
+Examples:
+  lmmgwas plot results.height.tsv.gz --out again
+  lmmgwas plot results.height.tsv.gz --out again --threshold 1e-6 --title "Standing height"
+"""
+
+
+@click.command("plot", epilog=_EPILOG)
+@click.argument("table", metavar="TABLE")
+@click.option("--out", metavar="PREFIX", required=True, help="Prefix of all output files.")
+@click.option(
+    "--threshold",
+    type=float,
+    help="Significant p. [default: 5e-8 for human data, 0.05/m otherwise]",
+)
+@click.option(
+    "--suggestive",
+    type=float,
+    help="p of the lighter line. [default: 1e-5 for human data, 1/m otherwise]",
+)
+@click.option("--title", metavar="TEXT", help="Title of the plots. [default: the trait]")
+@click.option(
+    "--plots",
+    type=click.Choice(["all", "png"]),
+    default="all",
+    show_default=True,
+    help="PNG and PDF, or PNG only.",
+)
+@click.option(
+    "--species",
+    type=click.Choice(SPECIES),
+    help="Whose chromosomes the labels are. [default: human unless a number is above 25]",
+)
+@click.option("--autosomes", type=click.IntRange(1), help="Number of autosomes, for other species.")
+@click.option("--overwrite", is_flag=True, help="Replace existing output.")
+@click.option("--strict", is_flag=True, help="Make every warning an error.")
+@click.option("--quiet", is_flag=True, help="Print warnings and errors only.")
+@click.option("--verbose", is_flag=True, help="Print the time of each step, too.")
+@click.option("--debug", is_flag=True, help="Show a traceback when something fails.")
+def command(**given: Any) -> None:
+    """Draw TABLE again, and name its leads.
+
+    TABLE is PREFIX.TRAIT.tsv.gz or PREFIX.TRAIT.leads.tsv of `lmmgwas assoc`, packed or not;
+    columns are found by their names.
+    """
+    from pathlib import Path
+
+    from lmmgwas.cli.session import session
+    from lmmgwas.model.chromosomes import Karyotype
+    from lmmgwas.pipeline.options import PlotOptions, RunOptions
+    from lmmgwas.pipeline.plot_run import PlotJob, run_plot
+
+    job = PlotJob(
+        table=Path(given["table"]),
+        run=RunOptions(
+            out=Path(given["out"]),
+            overwrite=given["overwrite"],
+            strict=given["strict"],
+            verbosity=0 if given["quiet"] else 2 if given["verbose"] or given["debug"] else 1,
+        ),
+        karyotype=Karyotype.of(given["species"], given["autosomes"]),
+        threshold=given["threshold"],
+        suggestive=given["suggestive"],
+        title=given["title"],
+        plots=PlotOptions(png=True, pdf=given["plots"] == "all"),
+    )
+    with session(job.run) as (log, outputs):
+        run_plot(job, log, outputs)
