@@ -980,7 +980,11 @@ class _LastWords:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@MOMENTS
+@pytest.mark.parametrize(
+    "where",
+    ["lmmgwas.io.plink.BedSource.read", "lmmgwas.pipeline.trait_output.TraitOutput.append"],
+    ids=["GRM", "scan"],
+)
 def test_sigterm_is_not_lost(
     attempt: Try, small_study: StudyFiles, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:

@@ -9,11 +9,11 @@ from typing import NoReturn
 
 import click
 
-from lmmgwas import __version__
+from lmmgwas import __version__, stop
 from lmmgwas.errors import LmmgwasError
 from lmmgwas.numerics.threads import calm_blas
 
-_COMMANDS = ("assoc", "grm", "example")
+_COMMANDS = ("assoc", "grm", "plot", "example")
 
 _EPILOG = """
 \b
@@ -49,17 +49,28 @@ def cli() -> None:
 def main() -> NoReturn:
     """Run the command line and leave with the exit code of the interface."""
     calm_blas()
+    stop.clear()
     signal.signal(signal.SIGTERM, _terminate)
     debug = "--debug" in sys.argv[1:]
+    usual_hook, sys.unraisablehook = sys.unraisablehook, _ignore_dropped_exit
     try:
         sys.exit(_run(debug))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    finally:
+        sys.unraisablehook = usual_hook
+
+
+def _ignore_dropped_exit(dropped: "sys.UnraisableHookArgs") -> None:
+    """Where Python drops the exit of `_terminate`, `stop` has noted it: nothing to print."""
+    if not isinstance(dropped.exc_value, SystemExit):
+        sys.__unraisablehook__(dropped)
 
 
 def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
     """SIGTERM unwinds the run, so that its temporary files go."""
+    stop.request(143)
     sys.exit(143)
 
 

@@ -1,6 +1,7 @@
 """What every run of a command lives in: its log, its threads, its output files."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 
 from lmmgwas.io.atomic import OutputSet
@@ -15,3 +16,7 @@ def session(run: RunOptions) -> Iterator[tuple[Logbook, OutputSet]]:
     log = Logbook(run.path(".log"), verbosity=run.verbosity, strict=run.strict)
     with log, OutputSet(overwrite=run.overwrite) as outputs, limited_blas(run.threads):
         yield log, outputs
+    if log.broken_pipe:
+        # Nobody reads the terminal any more; the results are complete.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        raise SystemExit(141)

@@ -10,6 +10,7 @@ import secrets
 from pathlib import Path
 from types import TracebackType
 
+from lmmgwas import stop
 from lmmgwas.errors import FileAccessError, OutputExistsError, UsageError
 
 _TEMPORARY_LENGTH = 16
@@ -68,6 +69,7 @@ class OutputSet:
 
     def commit(self) -> None:
         """Give every file its final name, in the order in which they were begun."""
+        stop.obey()
         for final, temporary in self._pending.items():
             if self._durable:
                 _flush(temporary)

@@ -2,5 +2,5 @@
 
 Within this floor imports go along one line, left to right only:
 chromosomes -> genotypes -> samples -> case_control -> covariates -> grm -> spectrum -> pca
--> whitening -> variant_tests -> null_model -> fitting -> scan -> simulate.
+-> whitening -> variant_tests -> null_model -> fitting -> scan -> leads -> simulate.
 """

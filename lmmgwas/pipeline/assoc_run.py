@@ -1,5 +1,6 @@
 """`lmmgwas assoc`: from files to summary statistics, plots and lambda, step by step."""
 
+import contextlib
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -141,17 +142,14 @@ def _analyse(
     results = []
     with tempfile.TemporaryDirectory(prefix=f".{job.run.out.name}.spool.", dir=folder) as spool:
         for plan in study.plans:
-            traits = tuple(
-                TraitOutput(
-                    name,
-                    _files(job, stems[name], study.variants),
-                    outputs,
-                    Path(spool) / f"{stems[name]}.records",
-                    coding,
-                )
-                for name, coding in zip(plan.names, plan.case_control, strict=True)
-            )
-            results += _analyse_one(study, plan, traits, relatedness, log, outputs)
+            with contextlib.ExitStack() as opened_files:
+                traits = []
+                for name, coding in zip(plan.names, plan.case_control, strict=True):
+                    files = _files(job, stems[name], study.variants)
+                    records = Path(spool) / f"{stems[name]}.records"
+                    traits.append(TraitOutput(name, files, outputs, records, coding))
+                    opened_files.callback(traits[-1].close)
+                results += _analyse_one(study, plan, tuple(traits), relatedness, log, outputs)
     order = list(study.tables.traits)
     return sorted(results, key=lambda result: order.index(result.output.name))
 

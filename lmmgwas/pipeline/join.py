@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lmmgwas.errors import MismatchError
+from lmmgwas.errors import MismatchError, UsageError
 from lmmgwas.io.tables import (
     MissingCodes,
     NumericColumn,
@@ -198,7 +198,7 @@ def _covariate_names(options: TableOptions, table: Table) -> list[str]:
     """Named covariates; all columns of a covariate file of its own when none is named."""
     if options.covar is None:
         if options.covar_names or options.categorical_names:
-            raise MismatchError(
+            raise UsageError(
                 "E412", "--covar-name and --cat-covar-name need --covar: the file they are in"
             )
         return []

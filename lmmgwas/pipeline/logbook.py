@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TextIO
 
+from lmmgwas import stop
 from lmmgwas.errors import LmmgwasError, OutputExistsError, escape_control
 
 _PROGRESS_SECONDS = 30.0
@@ -129,7 +130,8 @@ class Progress:
         self._drawn = False
 
     def advance(self, n: int) -> None:
-        """Count n more variants."""
+        """Count n more variants; obey a request to stop."""
+        stop.obey()
         self._done += n
         now = time.monotonic()
         if now - self._last < (_BAR_SECONDS if self._bar else _PROGRESS_SECONDS):

@@ -21,9 +21,9 @@ from lmmgwas.model.chromosomes import Karyotype
 from lmmgwas.model.leads import LEAD_WINDOW, Loci, find_loci
 from lmmgwas.numerics.tails import lambda_gc
 from lmmgwas.pipeline.logbook import Logbook
-from lmmgwas.pipeline.options import PlotOptions, RunOptions
+from lmmgwas.pipeline.options import ModelOptions, PlotOptions, RunOptions
 from lmmgwas.pipeline.pictures import Picture, draw_pictures, plot_suffixes, suggestive_line
-from lmmgwas.pipeline.plan import default_threshold, trait_stems
+from lmmgwas.pipeline.plan import significance, trait_stems
 from lmmgwas.report.manhattan import LeadLabel
 
 _HUMAN_LETTERS = {"23": "X", "24": "Y", "25": "MT"}
@@ -89,14 +89,7 @@ def run_plot(job: PlotJob, log: Logbook, outputs: OutputSet) -> None:
         log.say(f"Note: {note}")
     human = _is_human(job.karyotype, table.labels)
     rows = _arrange(table)
-    threshold = job.threshold or default_threshold(len(table), is_human=human)
-    suggestive = job.suggestive or suggestive_line(threshold, len(table), is_human=human)
-    if suggestive < threshold:
-        raise UsageError(
-            "E002",
-            f"--suggestive {suggestive:g} is stricter than the threshold {threshold:g}: "
-            "give a larger p",
-        )
+    threshold, suggestive = _lines(job, len(table), human=human)
     loci = find_loci(rows.chrom, rows.pos, rows.neg_log10_p, threshold)
     cells = read_rows(table, rows.row[loci.rows])
     title, n_samples = _title(job, table)
@@ -131,6 +124,19 @@ def _refuse_loss(job: PlotJob) -> None:
             f"{record} shows that {job.run.out} is the prefix of a study, whose log would be "
             f"replaced: choose another --out, such as {job.run.out}.again, or say --overwrite",
         )
+
+
+def _lines(job: PlotJob, n_variants: int, *, human: bool) -> tuple[float, float]:
+    """Return threshold and suggestive p, given or usual."""
+    threshold = significance(ModelOptions(threshold=job.threshold), n_variants, is_human=human)
+    suggestive = job.suggestive or suggestive_line(threshold, n_variants, is_human=human)
+    if suggestive < threshold:
+        raise UsageError(
+            "E002",
+            f"--suggestive {suggestive:g} is stricter than the threshold {threshold:g}: "
+            "give a larger p",
+        )
+    return threshold, suggestive
 
 
 def _is_human(karyotype: Karyotype, labels: tuple[str, ...]) -> bool:
@@ -218,9 +224,7 @@ def _labels(
     return tuple(labels)
 
 
-def _format_leads(
-    table: SummaryTable, cells: list[list[str]], rows: _Rows, loci: Loci
-) -> str:
+def _format_leads(table: SummaryTable, cells: list[list[str]], rows: _Rows, loci: Loci) -> str:
     """Return the leads table: the cells as they are, and the bounds of each locus.
 
     A table of leads keeps its own bounds and counts: the variants around are not in it.

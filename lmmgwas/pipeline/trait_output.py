@@ -4,13 +4,14 @@ Rows are formatted and compressed as they come; nothing accumulates in memory. W
 lambda and leads need later is spooled to disk, 48 bytes a variant.
 """
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lmmgwas.errors import NumericalError
+from lmmgwas.errors import FileAccessError, NumericalError
 from lmmgwas.io.atomic import OutputSet
 from lmmgwas.io.read_sumstats import as_written
 from lmmgwas.io.sumstats import (
@@ -274,6 +275,12 @@ class TraitOutput:
         index = self._outputs.temporary(self.files.index)
         csi = self.files.index.suffix == ".csi"
         index_table(self._outputs.temporary(self.files.table), index, csi=csi)
+
+    def close(self) -> None:
+        """Let go of all files; after `finish_tables` there is nothing left to do."""
+        for stream in (self._spool, self._table, self._excluded):
+            with contextlib.suppress(OSError, FileAccessError):
+                stream.close()
 
     def finish_null(self, whole: NullModel, n_grm: int | None, n_samples: int) -> GroupRow:
         """Write the null table, its last row the whole-genome fit; return that row."""
