@@ -39,7 +39,8 @@ RunCli = Callable[..., Result]
 
 
 def _run_cli(*args: object) -> Result:
-    """Run `lmmgwas ARGS` in this process."""
+    """Run `lmmgwas ARGS` in this process, and leave no request to stop behind."""
+    from lmmgwas import stop
     from lmmgwas.cli.main import main
 
     said = io.StringIO()
@@ -51,6 +52,7 @@ def _run_cli(*args: object) -> Result:
     finally:
         sys.argv = typed
         signal.signal(signal.SIGTERM, handler)
+        stop.clear()
     return Result(int(left.value.code or 0), said.getvalue())
 
 

@@ -14,13 +14,15 @@ PACKAGE = Path(__file__).resolve().parent.parent / "lmmgwas"
 FLOORS = {
     "": 0,  # lmmgwas itself: the version
     "errors": 0,
+    "stop": 0,
+    "stop": 0,
     "numerics": 0,
     "model": 1,
     "io": 2,
     "report": 3,
     "pipeline": 3,
     "cli": 4,
-    "__main__": 4,
+    "__main__": 5,  # nothing but a call of the cli
 }
 BETWEEN_PACKAGES = {("pipeline", "report"), ("numerics", "errors")}
 """Which part of a floor may import another part of the same floor."""

@@ -906,6 +906,18 @@ def test_reasons_are_given_in_order(assoc: Assoc, small_study: StudyFiles, study
     assert excluded.to_dict() == expected
 
 
+@pytest.mark.parametrize("options", [("--mac", "10000"), ("--chr", "Y")], ids=" ".join)
+def test_a_run_that_tests_nothing_still_says_why(
+    assoc: Assoc, small_study: StudyFiles, options: tuple[str, ...]
+) -> None:
+    run = assoc(small_study, *options, plots="png")
+    assert list(run.table().columns) == COLUMNS
+    assert len(run.table()) == len(run.leads()) == 0
+    assert len(run.excluded()) == run.manifest()["n_variants_selected"] > 0
+    assert run.null().loc["all", ["n_variants_tested", "lambda_gc"]].tolist() == ["0", "NA"]
+    assert not [name for name in run.files() if name.endswith(".png")]
+
+
 @pytest.mark.parametrize(
     ("option", "value", "reason"),
     [("--maf", 0.3, "LOW_MAF"), ("--mac", 60, "LOW_MAC"), ("--geno", 0.02, "HIGH_MISSING")],
@@ -1102,6 +1114,19 @@ def test_trait_names_become_safe_file_names(assoc: Assoc, study: Study, write: C
     assert run.path("._HDL_c__x.tsv.gz").exists()
     assert {p.parent for p in run.prefix.parent.rglob("*")} == {run.prefix.parent}
     assert run.manifest()["traits"][0]["name"] == "../HDL/c $x"
+
+
+@pytest.mark.parametrize("names", [("HDL", "hdl"), ("a/b", "a_b"), ("..", "log")])
+def test_traits_whose_file_names_would_collide(
+    assoc: Assoc, study: Study, write: Callable, names: tuple[str, str]
+) -> None:
+    """Also where upper and lower case are the same to the file system."""
+    study.pheno.names[2:] = names
+    run = assoc(write(study))
+    tables = {name.lower() for name in run.files() if name.endswith(".tsv.gz")}
+    assert len(tables) == 4  # results and excluded variants of each
+    assert [t["name"] for t in run.manifest()["traits"]] == list(names)
+    assert run.path(".log").read_text().startswith("Genotypes:")
 
 
 # --- Output options ---------------------------------------------------------------------------

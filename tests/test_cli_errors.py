@@ -4,6 +4,7 @@ The common cases of the catalogue of bad input; each row of a table below is one
 """
 
 import gzip
+import importlib
 import os
 import re
 import signal
@@ -813,7 +814,8 @@ def half_is_there(files: StudyFiles, study: Study) -> None:
 
 
 WARNINGS = [
-    Case("two values", two_values, 0, "W406", ("case is binary", "2 = case (59)", "1 = control (58)", "as a number")),
+    Case("two values", two_values, 0,
+         "W406", ("case is binary", "2 = case (59)", "1 = control (58)", "as a number")),
     Case("outlier", outlier, 0, "W407", ("weight", "standard deviations", "--rint")),
     Case(
         "dependent covariate",
@@ -991,7 +993,7 @@ def test_sigterm_is_not_lost(
     """Seen in 3 of 44 first runs, while kernels were compiled: exit code 70, or 0 at the end."""
     owner, name = where.rsplit(".", 1)
     module, kind = owner.rsplit(".", 1)
-    original = getattr(getattr(sys.modules[module], kind), name)
+    original = getattr(getattr(importlib.import_module(module), kind), name)
     armed = [_LastWords()]
 
     def interrupted(*args: object, **named: object) -> object:

@@ -31,10 +31,15 @@ def test_files_have_no_final_name_until_commit(tmp_path: Path) -> None:
 def test_nothing_stays_when_the_work_fails(tmp_path: Path, failure: type[BaseException]) -> None:
     old = tmp_path / "old.tsv"
     old.write_text("before\n")
-    with pytest.raises(failure), OutputSet(overwrite=True) as outputs:
-        outputs.write_text(old, "after\n")
-        outputs.write_text(tmp_path / "new.tsv", "after\n")
-        raise failure
+
+    def work() -> None:
+        with OutputSet(overwrite=True) as outputs:
+            outputs.write_text(old, "after\n")
+            outputs.write_text(tmp_path / "new.tsv", "after\n")
+            raise failure
+
+    with pytest.raises(failure):
+        work()
     assert names(tmp_path) == ["old.tsv"]
     assert old.read_text() == "before\n"
 
@@ -47,10 +52,15 @@ def test_nothing_stays_without_commit(tmp_path: Path) -> None:
 
 def test_a_failed_write_names_no_file(tmp_path: Path) -> None:
     """One temporary file that cannot be renamed: none of the set gets its name before it."""
-    with pytest.raises(FileNotFoundError), OutputSet(overwrite=False) as outputs:
-        outputs.write_text(tmp_path / "a", "x")
-        outputs.temporary(tmp_path / "b")  # begun, never written
-        outputs.commit()
+
+    def work() -> None:
+        with OutputSet(overwrite=False) as outputs:
+            outputs.write_text(tmp_path / "a", "x")
+            outputs.temporary(tmp_path / "b")  # begun, never written
+            outputs.commit()
+
+    with pytest.raises(FileNotFoundError):
+        work()
     assert names(tmp_path) == []
 
 
@@ -139,12 +149,17 @@ class TestRequireFree:
 
 def test_a_name_that_is_taken_during_the_work_is_kept(tmp_path: Path) -> None:
     final = tmp_path / "a"
-    with pytest.raises(OutputExistsError, match="appeared"), OutputSet(overwrite=False) as outputs:
-        outputs.require_free([final])
-        outputs.write_text(tmp_path / "first", "ours")
-        outputs.write_text(final, "ours")
-        final.write_text("theirs")
-        outputs.commit()
+
+    def work() -> None:
+        with OutputSet(overwrite=False) as outputs:
+            outputs.require_free([final])
+            outputs.write_text(tmp_path / "first", "ours")
+            outputs.write_text(final, "ours")
+            final.write_text("theirs")
+            outputs.commit()
+
+    with pytest.raises(OutputExistsError, match="appeared"):
+        work()
     assert names(tmp_path) == ["a"]
     assert final.read_text() == "theirs"
 

@@ -1,6 +1,7 @@
 """The rows of the summary statistics: numbers as text, IDs, places and the index."""
 
 import gzip
+import itertools
 import math
 from decimal import Decimal, localcontext
 from pathlib import Path
@@ -36,8 +37,10 @@ def exact(neg_log10_p: float) -> Decimal:
 
 @pytest.mark.parametrize(
     "neg_log10_p",
-    [0.0, 1e-9, 0.30103, 1.0, 5.0, 12.345678, 300.5, 306.999999, 307.0, 307.0001, 307.5]
-    + [308.0, 308.2, 323.7, 400.1, 411.910095, 412.0, 999.25, 5000.75, 123456.789],
+    [
+        *(0.0, 1e-9, 0.30103, 1.0, 5.0, 12.345678, 300.5, 306.999999, 307.0, 307.0001, 307.5),
+        *(308.0, 308.2, 323.7, 400.1, 411.910095, 412.0, 999.25, 5000.75, 123456.789),
+    ],
 )
 def test_p_is_decimal_text_that_is_never_zero(neg_log10_p: float) -> None:
     """Right to the 8 digits shown; the exponent alone loses digits of the fraction."""
@@ -45,7 +48,7 @@ def test_p_is_decimal_text_that_is_never_zero(neg_log10_p: float) -> None:
     found = Decimal(text)
     assert found > 0
     # Half a unit of the 8th digit, and the spacing of doubles at x times ln 10.
-    bound = Decimal(5.1e-8) + Decimal(3 * math.ulp(neg_log10_p))
+    bound = Decimal("5.1e-8") + Decimal(3 * math.ulp(neg_log10_p))
     assert abs(found / exact(neg_log10_p) - 1) <= bound
     mantissa = text.split("e")[0]
     assert len(mantissa.replace(".", "").lstrip("0")) <= 8
@@ -57,7 +60,7 @@ def test_p_is_decimal_text_that_is_never_zero(neg_log10_p: float) -> None:
         (0.0, "1"),
         (1.0, "0.1"),
         (8.0, "1e-08"),
-        (411.910095, "1.23e-412"),
+        (412.0 - math.log10(1.23), "1.23e-412"),
         (400.0, "1e-400"),
         # The mantissa rounds to 10: it must be written 1, one exponent up.
         (399.0 + 1e-12, "1e-399"),
@@ -65,19 +68,14 @@ def test_p_is_decimal_text_that_is_never_zero(neg_log10_p: float) -> None:
     ],
 )
 def test_p_as_it_is_written(neg_log10_p: float, expected: str) -> None:
-    text = p_text(neg_log10_p)
-    if expected == "1.23e-412":
-        assert text.startswith(("1.23", "1.2299999"))
-        assert text.endswith("e-412")
-    else:
-        assert text == expected
+    assert p_text(neg_log10_p) == expected
 
 
 def test_p_does_not_jump_where_doubles_end() -> None:
     """p falls steadily through 1e-307 and 1e-308, where the way of writing changes."""
     values = np.linspace(306.5, 308.5, 2001)
     texts = [Decimal(p_text(float(v))) for v in values]
-    assert all(a > b for a, b in zip(texts, texts[1:], strict=False))
+    assert all(a > b for a, b in itertools.pairwise(texts))
 
 
 def variants(rows: list[tuple[str, int, str, str, str]], karyotype: Karyotype) -> Variants:

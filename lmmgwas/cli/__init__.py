@@ -1,4 +1,7 @@
 """Floor 4: one file per command. Options become frozen bundles, errors become exit codes.
 
 Nothing heavy is imported before a command runs, so that `--help` answers at once.
+
+Within this floor imports go along one line, left to right only:
+options -> session -> assoc, grm, example, plot -> main.
 """

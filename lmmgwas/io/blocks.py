@@ -38,15 +38,14 @@ class TextBlocks:
             carry += data
             end = carry.rfind(b"\n")
             self._refuse_long(len(carry) - end - 1, line + carry.count(b"\n"))
-            block = carry[:end].rstrip(b"\r\n") if end > 0 else b""
-            if block:
-                carry = carry[carry.index(b"\n", len(block)) + 1 :]
-                block = self._checked(block, line)
+            filled = carry[: end + 1].rstrip(b" \t\r\n")
+            if filled:  # what is blank so far may be the end of the file
+                end = carry.index(b"\n", len(filled))
+                block, carry = self._checked(carry[:end], line), carry[end + 1 :]
                 yield line, block
                 line += block.count(b"\n") + 1
-        last = carry.rstrip(b" \t\r\n")
-        if last:
-            yield line, self._checked(carry.rstrip(b"\r\n"), line)
+        if carry.rstrip(b" \t\r\n"):
+            yield line, self._checked(carry, line)
 
     def _read(self) -> Iterator[bytes]:
         """Yield the unpacked bytes; the next are read while these are worked on."""
@@ -96,7 +95,7 @@ class TextBlocks:
     def _checked(self, block: bytes, line: int) -> bytes:
         """Return lines ended by LF; refuse control characters and other encodings."""
         if b"\r" in block:
-            block = block.replace(b"\r\n", b"\n")
+            block = block.replace(b"\r\n", b"\n").removesuffix(b"\r")
             note = f"{self.path}: Windows line ends (CRLF) were accepted"
             self.notes += [] if note in self.notes else [note]
             if (lone := block.find(b"\r")) >= 0:

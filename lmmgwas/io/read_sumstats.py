@@ -234,6 +234,8 @@ def _columns(
     block: bytes, line: int, header: Sequence[str], wanted: Sequence[str], path: str
 ) -> dict[str, Any]:
     """Return columns as pyarrow arrays of text; the chromosome as a dictionary array."""
+    if block.startswith(b"\n") or b"\n\n" in block:  # pyarrow takes it for empty fields
+        raise _ragged(block, line, len(header), path)
     types = {name: pa.string() for name in wanted}
     types[CHROMOSOME] = pa.dictionary(pa.int32(), pa.string())
     try:

@@ -64,6 +64,7 @@ def _reason_counts(trait: TraitOutput) -> str:
 def manifest_of(
     study: Study, results: Sequence[TraitResult], log: Logbook, outputs: OutputSet
 ) -> dict[str, Any]:
+    """Return the content of PREFIX.run.json."""
     job = study.job
     rows = {result.output.files.table: result.output.n_tested for result in results}
     return {
