@@ -15,7 +15,6 @@ FLOORS = {
     "": 0,  # lmmgwas itself: the version
     "errors": 0,
     "stop": 0,
-    "stop": 0,
     "numerics": 0,
     "model": 1,
     "io": 2,

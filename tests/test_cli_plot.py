@@ -12,7 +12,6 @@ from lmmgwas.io.sumstats import LOCUS_COLUMNS
 
 PLOTS = (".manhattan.png", ".manhattan.pdf", ".qq.png", ".qq.pdf")
 ALL = (*PLOTS, ".leads.tsv")
-TRAITS = pytest.mark.parametrize("trait", ["height", "weight"])
 
 
 def written(folder: Path) -> dict[str, bytes]:
@@ -81,17 +80,21 @@ def test_the_same_bytes_as_assoc(
 def test_the_same_bytes_with_x_missing_calls_and_an_odd_trait(
     study: Study, run_cli: RunCli, plot: Callable[..., str], tmp_path: Path
 ) -> None:
-    """Unplaced variants, ties, a name that no file can have, and every variant with a gap."""
+    """Unplaced variants, ties, a name that no file can have, every variant with a gap; 0/1."""
     study.calls[:, 7] = -127
     study.calls[21] = study.calls[20]  # the same test twice
     study.pheno.names[2] = "HDL/c (mmol/L)"
+    for row in range(len(study.fid)):
+        study.pheno.set("weight", row, str(row % 2))
     files = study.write(tmp_path / "in")
     options = ["--include-nonautosomal", "--threshold", "0.01", "--mac", "1"]
     result = run_cli("assoc", *files.inputs, "--out", tmp_path / "run", *options)
     assert result.exit_code == 0, result.stderr
-    plot(tmp_path / "run.HDL_c__mmol_L_.tsv.gz", "--threshold", "0.01")
-    for suffix, content in written(tmp_path).items():
-        assert content == (tmp_path / f"run.HDL_c__mmol_L_{suffix}").read_bytes(), suffix
+    for trait in ("HDL_c__mmol_L_", "weight"):
+        plot(tmp_path / f"run.{trait}.tsv.gz", "--threshold", "0.01", "--overwrite")
+        for suffix, content in written(tmp_path).items():
+            assert content == (tmp_path / f"run.{trait}{suffix}").read_bytes(), suffix
+    assert "approximate_log_odds_ratio" in (tmp_path / "again.leads.tsv").read_text()
 
 
 def test_any_order_of_columns_and_rows(

@@ -83,7 +83,9 @@ def _run(debug: bool) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt) as error:
+        if isinstance(error.__cause__, EOFError):  # click takes that for an interruption
+            return _say(*_explain(error.__cause__))
         return _say("[E130] interrupted: no result was written", 130)
     except BrokenPipeError:
         raise

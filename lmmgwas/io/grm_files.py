@@ -175,7 +175,7 @@ def read_eigen(path: Path, n: int, grm_scale: float) -> SpectralDecomposition | 
         return None
     try:
         stacked = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise FormatError("E709", "cannot be read as a kept decomposition", str(path)) from error
     if stacked.shape != (n + 1, n) or stacked.dtype != np.float64:
         return None

@@ -61,6 +61,8 @@ class Logbook:
         """Print a warning and keep it for the manifest; an error under `--strict`."""
         if self._strict:
             raise StrictWarningError(code, f"{text} (a warning, and --strict makes it an error)")
+        if text in self.warnings:
+            return  # traits with different samples meet the same thing again
         self.warnings.append(text)
         self._write(f"Warning [{code}]: {text}", terminal=True)
 
