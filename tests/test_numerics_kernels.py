@@ -10,6 +10,7 @@ from lmmgwas.numerics.kernels import (
     fill_tile,
     mask_heterozygotes,
     mirror_lower,
+    strict_lower_square_sum,
 )
 
 MISSING = -127
@@ -97,3 +98,12 @@ def test_mirror_lower(n: int) -> None:
     expected = np.tril(matrix) + np.tril(matrix, -1).T
     mirror_lower(matrix)
     np.testing.assert_array_equal(matrix, expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [1, 2, 5, 33])
+def test_strict_lower_square_sum(n: int, dtype: type) -> None:
+    matrix = np.random.default_rng(n).standard_normal((n, n)).astype(dtype)
+    expected = (np.tril(matrix.astype(np.float64), -1) ** 2).sum()
+    # Rounding of n^2 terms.
+    assert strict_lower_square_sum(matrix) == pytest.approx(expected, rel=1e-14, abs=1e-300)

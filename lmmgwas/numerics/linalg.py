@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from scipy import linalg
 from scipy.linalg import blas, lapack
 
+from lmmgwas.numerics.kernels import strict_lower_square_sum
+
 Array = NDArray[np.float64]
 Real = NDArray[Any]
 
@@ -49,8 +51,7 @@ def inverse_norms_in_place(L: Real) -> tuple[float, float]:
         raise NotPositiveDefiniteError(f"diagonal element {info} of the factor is zero")
     lower = inverse.T
     diagonal = lower.diagonal().astype(np.float64)
-    # Row by row, so that no n x n temporary is born.
-    off = sum(float(lower[i, :i] @ lower[i, :i]) for i in range(1, lower.shape[0]))
+    off = float(strict_lower_square_sum(lower))
     return float(diagonal.sum()), float(diagonal @ diagonal) + 2.0 * off
 
 
