@@ -78,4 +78,5 @@ def test_rank_inverse_normal_sees_ranks_only() -> None:
 
 def test_number_of_samples() -> None:
     rows = np.array([4, 7, 9])
-    assert SampleTable(rows, rows, rows[:1], np.ones((3, 1))).n_samples == 3
+    table = SampleTable(rows, rows, rows[:1], np.ones((3, 1)), hwe_rows=rows, hwe_females=rows[1:])
+    assert table.n_samples == 3
