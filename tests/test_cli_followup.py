@@ -174,3 +174,31 @@ def test_binary_traits_say_how_they_were_read(
     ratio = table["beta"].astype(float) / table["approximate_log_odds_ratio"].astype(float)
     # 8 printed digits of either.
     np.testing.assert_allclose(ratio, k * (1 - k), rtol=1e-6)
+
+
+def test_conditioning_on_the_top_variant_leaves_the_second_signal(
+    run_cli: RunCli, study: Study, tmp_path: Path
+) -> None:
+    """One locus: a causal variant, three that tag it, and a second causal variant."""
+    rng = np.random.default_rng(3)
+    first, second, *tags = (int(row) for row in study.on("3")[[10, 14, 11, 12, 13]])
+    n = study.calls.shape[1]
+    study.calls[first] = rng.binomial(2, 0.4, n)
+    study.calls[second] = rng.binomial(2, 0.5, n)
+    for tag in tags:
+        noisy = rng.random(n) < 0.06
+        study.calls[tag] = np.where(noisy, rng.binomial(2, 0.4, n), study.calls[first])
+    effect = 6.0 * study.calls[first] + 4.0 * study.calls[second]
+    for row, value in enumerate(study.pheno.numbers("height") + effect):
+        study.pheno.set("height", row, "NA" if np.isnan(value) else f"{value:.3f}")
+    files = study.write(tmp_path / "in")
+    usual = assoc(run_cli, files, tmp_path / "usual", "--pheno-name", "height")
+    p = usual.set_index("marker_id")["neg_log_10_p_value"].astype(float)
+    top = str(p.idxmax())
+    assert top == study.marker[first]
+    assert (p[[study.marker[tag] for tag in tags]] > 7).all()
+    after = assoc(run_cli, files, tmp_path / "after", "--pheno-name", "height", "--condition", top)
+    q = after.set_index("marker_id")["neg_log_10_p_value"].astype(float)
+    assert top not in q.index  # it is among the covariates now: COLLINEAR
+    assert (q[[study.marker[tag] for tag in tags]] < 3).all()
+    assert q[study.marker[second]] > 5
