@@ -199,7 +199,7 @@ def _analyse_one(
     for k, trait in enumerate(traits):
         _check_conservation(trait, len(study.variants))
         trait.finish_tables()
-        null = outcome.whole.traits[k].null
+        null = outcome.whole[k].null
         whole = trait.finish_null(null, n_grm, plan.samples.n_samples)
         leads = trait.write_leads(study.variants, study.threshold)
         tested = study.variants.take(trait.records()["row"])

@@ -14,6 +14,7 @@ from lmmgwas.model.chromosomes import Role
 from lmmgwas.model.fitting import (
     Analysis,
     FittedGroup,
+    FittedTrait,
     fit_group,
     fit_without_relatedness,
     suggested_starts,
@@ -60,7 +61,7 @@ class ScanJob:
 class ScanOutcome:
     """What the report needs of an analysis besides the tables."""
 
-    whole: FittedGroup
+    whole: tuple[FittedTrait, ...]  # the whole-genome fits
     kinds: tuple[WhitenerKind, ...]  # used in the end, by group
     n_male_heterozygotes: int
 
@@ -70,9 +71,9 @@ def run_scan(
 ) -> ScanOutcome:
     """Fit and scan every group; `outputs` are the traits of the analysis, in its order."""
     with log.stage("null model, whole genome"):
-        whole = _fit(job, None, [None] * len(outputs))
-    starts = suggested_starts(whole.traits)
-    current: tuple[str | None, FittedGroup] = (None, whole)
+        current: tuple[str | None, FittedGroup] = (None, _fit(job, None, [None] * len(outputs)))
+    whole = current[1].traits  # without the rotation, which is n x n
+    starts = suggested_starts(whole)
     kinds: list[WhitenerKind] = []
     n_heterozygotes = 0
     for group in job.variants.groups():
