@@ -125,12 +125,12 @@ def fit_group(
     K: Array,
     grm_scale: float,
     *,
-    starts: Sequence[float | None],
+    starts: Sequence[NullModel | None],
     decomposition: SpectralDecomposition | None = None,
 ) -> FittedGroup:
     """Fit all traits of an analysis under K (n, n), centred and scaled; may destroy K.
 
-    `starts` holds a good first h2 for each trait, or None. Where a Cholesky factorisation
+    `starts` holds for each trait a fit under a similar K, or None. Where a Cholesky factorisation
     fails (h2 near 1 under a singular K), the spectral route is taken instead.
     """
     if analysis.kind is WhitenerKind.CHOLESKY:
@@ -187,13 +187,14 @@ def _test(
 
 
 def _fit_cholesky_group(
-    analysis: Analysis, K: Array, grm_scale: float, starts: Sequence[float | None]
+    analysis: Analysis, K: Array, grm_scale: float, starts: Sequence[NullModel | None]
 ) -> FittedGroup:
     """One factorisation of V for each trait."""
     fitted, rotations = [], []
     for k, (trait, start) in enumerate(zip(analysis.traits, starts, strict=True)):
         likelihood = CholeskyReml(K, trait.values, analysis.X)
-        null = fit_cholesky(likelihood, trait, analysis.X, grm_scale, analysis.h2, start)
+        h2, slope = (None, 0.0) if start is None else (start.h2, start.information_slope)
+        null = fit_cholesky(likelihood, trait, analysis.X, grm_scale, analysis.h2, h2, slope)
         L = likelihood.factor(null.h2)
         columns = cholesky_columns(L, np.column_stack([trait.values, analysis.X]))
         whitened = whiten_trait(columns[:, 0], columns[:, 1:], None, trait.sd)
@@ -224,6 +225,6 @@ def _cast(matrix: Array, precision: Precision) -> NDArray[Any]:
     return np.ascontiguousarray(matrix, dtype=precision.dtype)
 
 
-def suggested_starts(fits: Sequence[FittedTrait]) -> list[float | None]:
-    """Return the first h2 for each trait's LOCO fits: the whole-genome optimum, where inside."""
-    return [None if math.isnan(fit.null.h2_se) else fit.null.h2 for fit in fits]
+def suggested_starts(fits: Sequence[FittedTrait]) -> list[NullModel | None]:
+    """Return what each trait's LOCO fits begin at: the whole-genome fit, where it is inside."""
+    return [None if math.isnan(fit.null.h2_se) else fit.null for fit in fits]

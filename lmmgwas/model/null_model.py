@@ -46,6 +46,7 @@ class NullModel:
     loglik_without_grm: float  # at h2 = 0
     status: Status
     grm_scale: float  # NaN where there is no GRM
+    information_slope: float = 0.0  # of the observed information at h2; 0 where it is not known
 
     @property
     def sigma_g2(self) -> float:
@@ -99,8 +100,11 @@ def fit_cholesky(
     grm_scale: float,
     h2: float | None,
     start: float | None,
+    slope: float = 0.0,
 ) -> NullModel:
-    """Fit by REML with a factorisation at each step; `start` (the whole-genome h2) saves the grid.
+    """Fit by REML with a factorisation at each step.
+
+    `start` (the whole-genome h2) saves the grid, `slope` (of its information) a step.
 
     Raises NotPositiveDefiniteError where V cannot be factored at the optimum.
     """
@@ -109,15 +113,17 @@ def fit_cholesky(
     else:
         draft = likelihood.draft() if trait.values.size >= _MIN_DRAFT_SAMPLES else None
         try:
-            optimum = _search(likelihood, start, draft)
+            optimum = _search(likelihood, start, slope, draft)
         except NotPositiveDefiniteError:
-            optimum = _search(likelihood, None, None)
+            optimum = _search(likelihood, None, 0.0, None)
     return _report(likelihood, optimum, trait, grm_scale, X.shape[1])
 
 
-def _search(likelihood: CholeskyReml, start: float | None, draft: CholeskyReml | None) -> Optimum:
+def _search(
+    likelihood: CholeskyReml, start: float | None, slope: float, draft: CholeskyReml | None
+) -> Optimum:
     """From the start where there is one and it leads somewhere, otherwise over the grid."""
-    found = None if start is None else maximise_from(likelihood, start, draft)
+    found = None if start is None else maximise_from(likelihood, start, draft, slope)
     return found if found is not None else maximise(likelihood, COARSE_GRID, draft)
 
 
@@ -151,4 +157,5 @@ def _report(
         loglik_without_grm=likelihood.loglik(0.0) - unit,
         status=optimum.status,
         grm_scale=grm_scale,
+        information_slope=optimum.slope,
     )

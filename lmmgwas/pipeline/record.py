@@ -11,7 +11,7 @@ from lmmgwas.model.genotypes import REASONS
 from lmmgwas.numerics.threads import blas_libraries
 from lmmgwas.pipeline.logbook import Logbook
 from lmmgwas.pipeline.study import Study, TraitResult
-from lmmgwas.pipeline.trait_output import TraitOutput
+from lmmgwas.pipeline.trait_output import GroupRow, TraitOutput
 from lmmgwas.report.manifest import describe_file, describe_inputs, describe_software
 
 _SHOWN_LEADS = 5
@@ -128,14 +128,16 @@ def _describe_trait(study: Study, result: TraitResult) -> dict[str, Any]:
         },
         "case_control": None if trait.coding is None else asdict(trait.coding),
         "precision": study.job.model.precision,
-        "null_models": [
-            {"group": row.group, "n_variants_grm": row.n_grm, "p_h2": row.null.p_h2}
-            | asdict(row.null)
-            for row in (*trait.groups, result.whole)
-        ],
+        "null_models": [_describe_null(row) for row in (*trait.groups, result.whole)],
         "n_variants_tested": trait.n_tested,
         "n_variants_excluded": counts,
         "lambda_gc": result.whole.lambda_gc,
         "n_loci_below_threshold": result.leads.n_below,
         "gwas_ssf": result.not_ssf or "valid",
     }
+
+
+def _describe_null(row: GroupRow) -> dict[str, Any]:
+    """The null model of a group; `information_slope` is the optimiser's own business."""
+    fitted = {k: v for k, v in asdict(row.null).items() if k != "information_slope"}
+    return {"group": row.group, "n_variants_grm": row.n_grm, "p_h2": row.null.p_h2} | fitted

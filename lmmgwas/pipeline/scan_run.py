@@ -32,6 +32,7 @@ from lmmgwas.model.genotypes import (
     iter_tiles,
     variant_stats,
 )
+from lmmgwas.model.null_model import NullModel
 from lmmgwas.model.samples import SampleTable
 from lmmgwas.model.scan import SCAN_TILE, residual_tile, to_precision
 from lmmgwas.model.whitening import WhitenerKind
@@ -116,7 +117,7 @@ def _left_out(job: ScanJob, variants: Variants, group: str) -> str | None:
     return group if job.loco and role is Role.AUTOSOME and job.relatedness is not None else None
 
 
-def _fit(job: ScanJob, group: str | None, starts: list[float | None]) -> FittedGroup:
+def _fit(job: ScanJob, group: str | None, starts: list[NullModel | None]) -> FittedGroup:
     """The null models of all traits with one group left out of the GRM."""
     if job.relatedness is None or job.analysis.kind is WhitenerKind.IDENTITY:
         return fit_without_relatedness(job.analysis)
