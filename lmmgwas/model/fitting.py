@@ -38,6 +38,7 @@ from lmmgwas.model.whitening import (
 )
 from lmmgwas.numerics.likelihood import CholeskyReml
 from lmmgwas.numerics.linalg import NotPositiveDefiniteError
+from lmmgwas.numerics.optimise import Status
 from lmmgwas.numerics.refit import RotatedData
 
 Array = NDArray[np.float64]
@@ -226,5 +227,6 @@ def _cast(matrix: Array, precision: Precision) -> NDArray[Any]:
 
 
 def suggested_starts(fits: Sequence[FittedTrait]) -> list[NullModel | None]:
-    """Return what each trait's LOCO fits begin at: the whole-genome fit, where it is inside."""
-    return [None if math.isnan(fit.null.h2_se) else fit.null for fit in fits]
+    """Return what each trait's LOCO fits begin at: the whole-genome fit, where that says much."""
+    telling = (Status.CONVERGED, Status.LOWER_BOUND)
+    return [fit.null if fit.null.status in telling else None for fit in fits]

@@ -42,6 +42,8 @@ _FLAT_RANGE = 1e-9
 
 _MAX_STEPS = 60
 _WARM_MARGIN = 1e-3
+_NEAR_ZERO = 0.1
+"""A warm start below this may end at h2 = 0: its hill falls from there."""
 
 
 class Status(StrEnum):
@@ -96,7 +98,7 @@ def maximise(
     best = max(range(len(grid)), key=values.__getitem__)
     finite = [value for value in values if value > -math.inf]
     spread = max(finite) - min(finite)
-    if draft is not None and (best in (0, len(grid) - 1) or spread < _DRAFT_DOUBT):
+    if draft is not None and (best == len(grid) - 1 or spread < _DRAFT_DOUBT):
         return maximise(likelihood, grid)
     if spread <= _FLAT_RANGE * max(1.0, abs(max(finite))):
         return Optimum(likelihood.point(0.0), Status.FLAT, 1)
@@ -127,10 +129,14 @@ def maximise_from(
     """
     start = min(max(start, 2.0 * _WARM_MARGIN), H2_MAX - 2.0 * _WARM_MARGIN)
     low, high = max(0.0, start - 0.3), min(H2_MAX, start + 0.3)
+    origin = likelihood.point(0.0)
+    if start < _NEAR_ZERO and origin.score <= 0.0 and likelihood.loglik(start) <= origin.loglik:
+        return Optimum(origin, Status.LOWER_BOUND, 1)
     optimum = _climb_twice(likelihood, draft, low, high, start, slope)
     point = optimum.point
-    inside = low + _WARM_MARGIN < point.h2 < high - _WARM_MARGIN
-    if not inside or point.information <= 0.0 or point.loglik < likelihood.loglik(0.0):
+    least = low + _WARM_MARGIN if low > 0.0 or origin.score <= 0.0 else 0.0
+    inside = least < point.h2 < high - _WARM_MARGIN
+    if not inside or point.information <= 0.0 or point.loglik < origin.loglik:
         return None
     return optimum
 
