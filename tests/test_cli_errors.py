@@ -455,7 +455,7 @@ TABLES = [
         covariate("height", lambda study: study.pheno.column("height")),
         4,
         "E502",
-        ("height is a trait and a covariate", "--pheno-name", "--covar-name"),
+        ("height is both trait and covariate", "--pheno-name", "--covar-name"),
     ),
     Case(
         "numbers and text in a covariate",
@@ -1022,3 +1022,27 @@ def test_a_vanished_reader_of_the_terminal_does_not_fail_the_run(
     assert done.returncode == 141
     assert (folder / "run.run.json").exists()
     assert (folder / "run.ldl.tsv.gz").exists()
+
+
+def test_the_trait_table_as_covariates_must_say_which(
+    run_cli: RunCli, small_study: StudyFiles, tmp_path: Path
+) -> None:
+    """Taken as no covariates at all, the run would look adjusted and not be."""
+    result = run_cli(
+        "assoc", "--bfile", small_study.bfile, "--pheno", small_study.pheno,
+        "--covar", small_study.pheno, "--out", tmp_path / "x",
+    )  # fmt: skip
+    assert result.exit_code == 2
+    assert "E415" in result.stderr
+    assert "--covar-name" in result.stderr
+
+
+def test_a_failed_run_spares_the_log_of_a_finished_one(
+    run_cli: RunCli, small_study: StudyFiles, tmp_path: Path
+) -> None:
+    arguments = [*small_study.inputs, "--out", tmp_path / "x", "--plots", "none"]
+    assert run_cli("assoc", *arguments).exit_code == 0
+    log = (tmp_path / "x.log").read_text()
+    small_study.pheno.unlink()
+    assert run_cli("assoc", *arguments).exit_code == 7
+    assert (tmp_path / "x.log").read_text().startswith(log)

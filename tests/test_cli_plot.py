@@ -299,7 +299,7 @@ def test_nothing_is_replaced_unasked(
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
     for prefix, options, said in (
         (out, [], "the prefix of a study"),
-        (tmp_path / "run.height", [], "exists already"),
+        (tmp_path / "run.height", [], "exist already"),
         (tmp_path / "absent" / "x", [], "does not exist"),
     ):
         result = run_cli("plot", table, "--out", prefix, *options)

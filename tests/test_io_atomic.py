@@ -116,7 +116,7 @@ class TestRequireFree:
         finals = [tmp_path / name for name in "abcde"]
         for path in finals:
             path.touch()
-        with pytest.raises(OutputExistsError, match="and 2 more exists"):
+        with pytest.raises(OutputExistsError, match="and 2 more exist"):
             OutputSet(overwrite=False).require_free(finals)
 
     def test_refuses_a_folder_that_is_not_there(self, tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ Examples:
 @click.option(
     "--threshold",
     type=float,
-    help="Significant p. [default: 5e-8 for human data, 0.05/m otherwise]",
+    help="Significant p. [default: 5e-8 for human data, otherwise 0.05 / variants in the file]",
 )
 @click.option(
     "--plots",

@@ -42,8 +42,8 @@ class OutputSet:
             shown = ", ".join(taken[:3]) + (f" and {len(taken) - 3} more" if len(taken) > 3 else "")
             raise OutputExistsError(
                 "E113",
-                f"{shown} exists already and would be replaced: choose another name for the "
-                "output (--out), or say --overwrite",
+                f"{shown} {'exist' if len(taken) > 1 else 'exists'} already and would be replaced: "
+                "choose another name for the output (--out), or say --overwrite",
             )
 
     def temporary(self, final: Path) -> Path:

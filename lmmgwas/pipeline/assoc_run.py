@@ -82,7 +82,10 @@ def _plan(job: AssocJob, log: Logbook, outputs: OutputSet) -> Study:
     _warn_unknown_sex(genotypes, variants, plans, log)
     if not job.model.loco:
         log.say("LOCO is off: each variant is tested against a GRM that contains it")
-    threshold = significance(job.model, len(variants), is_human=job.genotypes.karyotype.is_human)
+    # Of the whole file: a run of one chromosome must not get a line of its own.
+    threshold = significance(
+        job.model, len(genotypes.variants), is_human=job.genotypes.karyotype.is_human
+    )
     return Study(job, genotypes, variants, tables, flow, plans, grm, threshold)
 
 

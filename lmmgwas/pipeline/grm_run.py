@@ -143,7 +143,7 @@ def build_grm(
     outputs.write_text(paths.manifest, _manifest(task, groups, everything.used))
     log.say(
         f"GRM: {everything.used.size:,} of {len(task.variants):,} autosomal variants "
-        f"({task.options.model}) in {len(groups)} groups, {rows.size:,} samples"
+        f"({task.options.model}) in {len(groups)} LOCO groups, {rows.size:,} samples"
     )
 
 

@@ -13,7 +13,6 @@ from lmmgwas.errors import MismatchError, UsageError
 from lmmgwas.io.joined import PLACEHOLDER, JoinedSource, find_labels
 from lmmgwas.io.plink import BedSource
 from lmmgwas.io.tables import read_id_list, read_name_list
-from lmmgwas.io.text import nearest
 from lmmgwas.model.chromosomes import LabelRow, Role, classify
 from lmmgwas.model.genotypes import GenotypeSource, Samples, Variants, arrange_variants
 from lmmgwas.numerics.kernels import add_missing
@@ -21,6 +20,7 @@ from lmmgwas.pipeline.logbook import Logbook
 from lmmgwas.pipeline.options import FileSet, GenotypeOptions, VariantChoice
 
 _BLOCK = 4096
+_SHOWN_CHROMOSOMES = 40
 _SEX_CODES = {"23", "24", "25", "26"}
 
 
@@ -258,9 +258,9 @@ def _on_chromosomes(variants: Variants, spec: str, options: GenotypeOptions) -> 
             if name in by_name:
                 wanted.update(by_name[name])
             elif "-" not in token:
-                close = ", ".join(nearest(name, by_name)) or ", ".join(list(by_name)[:5])
+                there = ", ".join(list(by_name)[:_SHOWN_CHROMOSOMES])
                 raise MismatchError(
-                    "E213", f"--chr: no variant lies on chromosome {token!r}; there are {close}"
+                    "E213", f"--chr: no variant lies on chromosome {token!r}; there are {there}"
                 )
     codes = variants.raw.label_code[variants.source_index]
     return np.isin(codes, np.array(sorted(wanted), dtype=np.int32))

@@ -203,6 +203,12 @@ def _covariate_names(options: TableOptions, table: Table) -> list[str]:
             )
         return []
     available = list(table.columns)
+    if options.covar == options.pheno and not options.covar_names and not options.categorical_names:
+        raise UsageError(
+            "E415",
+            f"--covar names the trait table {options.covar} itself: say with --covar-name which of "
+            "its columns are covariates (the others are traits), or leave --covar out",
+        )
     named: list[str] = []
     for spec in (options.covar_names, options.categorical_names):
         if spec:
@@ -233,8 +239,9 @@ def _refuse_overlap(traits: list[str], covariates: list[str], path: str) -> None
     if both:
         raise MismatchError(
             "E502",
-            f"{', '.join(both)} is a trait and a covariate: the covariate would explain all of "
-            "the trait; name the traits with --pheno-name or the covariates with --covar-name",
+            f"{', '.join(both)} {'is' if len(both) == 1 else 'are'} both trait and covariate: it "
+            "would explain all of itself; name the traits with --pheno-name or the covariates "
+            "with --covar-name",
             path,
         )
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import TextIO
+from typing import Literal, TextIO
 
 from lmmgwas import stop
 from lmmgwas.errors import LmmgwasError, OutputExistsError, escape_control
@@ -37,6 +37,7 @@ class Logbook:
         self._strict = strict
         self._verbosity = verbosity
         self._path = path
+        self._mode: Literal["w", "a"] = "w"
         self._file: TextIO | None = None
         self._waiting: list[str] = []
         self._start = time.monotonic()
@@ -44,7 +45,7 @@ class Logbook:
     def begin(self) -> None:
         """Open the file and write what waits."""
         with contextlib.suppress(OSError):
-            self._file = self._path.open("w", encoding="utf-8", newline="\n")
+            self._file = self._path.open(self._mode, encoding="utf-8", newline="\n")
         waiting, self._waiting = self._waiting, []
         for text in waiting:
             self._keep(text)
@@ -79,7 +80,8 @@ class Logbook:
         self.detail(f"{name}: {time.monotonic() - began:.1f} s")
 
     def _write(self, text: str, *, terminal: bool) -> None:
-        clean = "\n".join(escape_control(line) for line in text.split("\n"))
+        lines = (line.split("\t") for line in text.split("\n"))
+        clean = "\n".join("\t".join(escape_control(cell) for cell in cells) for cells in lines)
         self._keep(clean)
         if terminal and not self.broken_pipe:
             try:
@@ -110,6 +112,8 @@ class Logbook:
         if isinstance(error, OutputExistsError):
             return
         if self._file is None:
+            # The run never got to write: a log that is there may belong to results beside it.
+            self._mode = "a"
             self.begin()
         if isinstance(error, LmmgwasError):
             self._keep(f"Error {error}")

@@ -41,9 +41,10 @@ def say_trait(study: Study, result: TraitResult, log: Logbook) -> None:
         shown.neg_log10_p.tolist(),
         strict=True,
     ):
-        lines.append(
-            f"    {marker} at {chrom}:{pos:,}  beta {beta:.4g} (se {se:.3g})  p {p_text(value)}"
-        )
+        place = f"{chrom}:{pos:,}" if pos else f"{chrom}, position unknown"
+        lines.append(f"    {marker} at {place}  beta {beta:.4g} (se {se:.3g})  p {p_text(value)}")
+    if leads.n_below > _SHOWN_LEADS:
+        lines.append(f"    and {leads.n_below - _SHOWN_LEADS} more in {trait.files.leads}")
     log.say("\n".join(lines))
     if trait.n_perfect:
         log.warn(
@@ -53,7 +54,17 @@ def say_trait(study: Study, result: TraitResult, log: Logbook) -> None:
         )
     if result.not_ssf:
         why = "; ".join(result.not_ssf)
-        log.say(f"Note: the table of {trait.name} is not valid GWAS-SSF: {why}")
+        log.say(
+            f"Note: the table of {trait.name} is not valid GWAS-SSF: {why}{_species_hint(study)}"
+        )
+
+
+def _species_hint(study: Study) -> str:
+    """Where the data may be of another species, and the user did not say."""
+    job = study.job
+    if job.genotypes.karyotype.stated or job.test.choice.chromosomes is not None:
+        return ""
+    return "; if the species is not human, give --species or --autosomes"
 
 
 def _reason_counts(trait: TraitOutput) -> str:

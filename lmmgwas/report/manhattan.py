@@ -29,6 +29,7 @@ _MAX_LEAD_TEXT = 24
 _MAX_CHROM_TEXT = 14
 _LABEL_PAD = 2.2
 _CHROM_SIZE = 7.2
+_CHROM_SIZES = (_CHROM_SIZE, 0.88 * _CHROM_SIZE, 0.76 * _CHROM_SIZE)
 _ROW_HEIGHT = 8.0
 _LEAST_LEADER = 4.5
 _SAME_PEAK = 0.01
@@ -195,11 +196,14 @@ def _label_x_axis(
     left, right = axes.get_xlim()
     centres = layout.left[drawn] + layout.width[drawn] / 2
     at = (centres - left) * style.axes_points(axes)[0] / (right - left)
-    extents = [style.text_extent(figure, name, _CHROM_SIZE)[0] for name in names]
-    widths = np.array(extents) + _LABEL_PAD
     in_order = -np.arange(drawn.size, dtype=np.float64)
+    for size in _CHROM_SIZES:  # rather smaller labels than missing ones
+        widths = np.array([style.text_extent(figure, name, size)[0] for name in names])
+        widths += _LABEL_PAD
+        rows = fit_in_rows(at, widths, in_order, 2)
+        if np.all(rows >= 0):
+            break
     with_lead = np.isin(drawn, [lead.chrom_index for lead in leads])
-    rows = fit_in_rows(at, widths, in_order, 2)
     if np.any(rows < 0):
         rows = fit_in_rows(at, widths, layout.width[drawn] + layout.total * with_lead, 2)
     if not np.any(rows == 1):
@@ -214,7 +218,7 @@ def _label_x_axis(
                 textcoords="offset points",
                 ha="center",
                 va="top",
-                fontsize=_CHROM_SIZE,
+                fontsize=size,
                 parse_math=False,
                 annotation_clip=False,
             )
