@@ -100,7 +100,7 @@ def scan_chromosome(study: Replicate, c: int, K: Array | None) -> tuple[Array, f
     nothing = np.zeros(len(calls), dtype=np.bool_)
     reasons = exclusion_reasons(stats, VariantFilters(0.0, 5.0, 0.1), nothing)
     tile = residual_tile(calls, samples, stats, reasons, X, len(calls))
-    rotated = fitted.rotations[0].rotation.rotate(to_precision(tile, Precision.SINGLE))
+    rotated = fitted.rotations[0].rotation.rotate(to_precision(tile, fitted.rotations[0].precision))
     result = wald_tile(rotated.astype(np.float64), fitted.traits[0].whitened)
     return result.neg_log10_p[reasons == KEPT], fitted.traits[0].null.h2
 

@@ -12,6 +12,7 @@ from lmmgwas.model.chromosomes import (
     arrange,
     classify,
     label_table,
+    merged_name,
 )
 
 HUMAN = Karyotype()
@@ -128,7 +129,10 @@ def test_small_contigs_are_merged_and_stand_together_last() -> None:
     chromosomes, _ = arranged(counts)
     assert [c.name for c in chromosomes] == ["2", "big", "edge", "tiny_a", "tiny_b", "25"]
     groups = [c.group for c in chromosomes]
-    assert groups == ["2", "big", "edge", MERGED_CONTIGS, MERGED_CONTIGS, "MT"]
+    merged = merged_name({"tiny_a", "tiny_b"})
+    assert groups == ["2", "big", "edge", merged, merged, "MT"]
+    assert merged.startswith(MERGED_CONTIGS)
+    assert merged != merged_name({"tiny_a", "other"})
 
 
 @pytest.mark.parametrize(

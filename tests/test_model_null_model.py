@@ -151,7 +151,7 @@ def test_without_a_grm() -> None:
     assert null.h2 == 0.0
     assert null.sigma2 == pytest.approx(sigma2, rel=1e-12)  # y has a mean of 26 SD: 1e-14
     assert null.sigma_g2 == 0.0
-    assert null.p_h2 == 1.0
+    assert np.isnan(null.p_h2)  # fixed: nothing was estimated
     assert math.isnan(null.grm_scale)
     assert null.status is Status.FIXED
     expected = -0.5 * dof * (math.log(2.0 * math.pi * sigma2) + 1.0)

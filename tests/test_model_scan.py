@@ -86,7 +86,9 @@ def scan(
         counted = variant_stats(count_block(block, np.arange(n)))
         why = exclusion_reasons(counted, VariantFilters(), np.zeros(len(block), dtype=bool))
         tile = residual_tile(block, np.arange(n), counted, why, X, ROWS)
-        rotated = fitted.rotations[0].rotation.rotate(to_precision(tile, precision))
+        rotated = fitted.rotations[0].rotation.rotate(
+            to_precision(tile, fitted.rotations[0].precision)
+        )
         tested = wald_tile(rotated.astype(np.float64), fitted.traits[0].whitened)
         reasons.append(why)
         b = len(block)

@@ -12,6 +12,7 @@ PREFIX.eigenval           their eigenvalues, one a line
 """
 
 import json
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +73,9 @@ class GrmPaths:
 
 def safe_label(label: str) -> str:
     """Return a label as part of a file name: letters, digits, dot, dash, underscore only."""
-    return "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in label)
+    safe = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in label)
+    # HLA*01 and HLA:01 must not share a file: what was altered gets a checksum.
+    return safe if safe == label else f"{safe}-{zlib.crc32(label.encode()):08x}"
 
 
 def write_triangle(path: Path, rows: Iterable[NDArray[np.float32]]) -> None:

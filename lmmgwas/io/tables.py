@@ -245,7 +245,7 @@ def _header(line: str, path: str) -> tuple[list[str], str | None]:
         names = _split(line, delimiter)
         first = names[0].removeprefix("#") if names else ""
         if first == "IID" and names[1:2] == ["FID"]:
-            message = "the ID columns stand as IID FID, expected FID IID: exchange the two columns"
+            message = "the ID columns stand as IID FID, expected FID IID: exchange them"
             raise FormatError("E410", message, f"{path}:1")
         if first == "IID" or (first == "FID" and names[1:2] == ["IID"]):
             return [first, *names[1:]], delimiter
@@ -254,10 +254,8 @@ def _header(line: str, path: str) -> tuple[list[str], str | None]:
         hint = "quotation marks are data here; write the file without them (in R: quote = FALSE)"
     elif len(fields) > 2 and (is_number(fields[2]) or fields[2] in NA_SPELLINGS):
         hint = f"line 1 looks like data (third field {shown(fields[2])}): give --no-header"
-    elif ";" in line:
-        hint = "the columns seem to be separated by semicolons: use tabs, commas or blanks"
     else:
-        hint = "name the ID columns so, in capitals, or give --no-header where there is no header"
+        hint = "name the ID columns so, between tabs, commas or blanks, or give --no-header"
     message = f"no header: line 1 must begin with FID IID, #FID IID, IID or #IID, not {shown(line)}"
     raise FormatError("E410", f"{message}; {hint}", f"{path}:1")
 

@@ -5,6 +5,7 @@ table knows) make up the GRM; X and XY are tested against the whole autosomal GR
 unplaced variants are left out unless asked for.
 """
 
+import zlib
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -144,13 +145,22 @@ def arrange(
     chromosomes: dict[str, Chromosome] = {}
     for row in sorted(table, key=lambda row: _rank(row, merged)):
         name = _output_name(row, karyotype)
-        group = MERGED_CONTIGS if row.name in merged else row.name
+        group = merged_name(merged) if row.name in merged else row.name
         group = Role.X.value if row.role is Role.XY else group
         chromosomes.setdefault(name, Chromosome(name, _group_role(row.role), group))
     order = {name: k for k, name in enumerate(chromosomes)}
     return tuple(chromosomes.values()), {
         row.label: order[_output_name(row, karyotype)] for row in table
     }
+
+
+def merged_name(members: set[str]) -> str:
+    """Return the name of merged contigs: it tells which they are.
+
+    A GRM of another file set, or made with another --min-loco-variants, may have merged
+    others; under one name it would leave out the wrong ones.
+    """
+    return f"{MERGED_CONTIGS}-{zlib.crc32(' '.join(sorted(members)).encode()):08x}"
 
 
 def _merged_contigs(

@@ -61,6 +61,8 @@ class NullModel:
     @property
     def p_h2(self) -> float:
         """Likelihood-ratio p of h2 = 0, which lies on the boundary (Self and Liang, 1987)."""
+        if self.status is Status.FIXED:
+            return math.nan  # nothing was estimated
         return half_chi2_p(2.0 * (self.loglik - self.loglik_without_grm))
 
 

@@ -43,7 +43,9 @@ _FLAT_RANGE = 1e-9
 _MAX_STEPS = 60
 _WARM_MARGIN = 1e-3
 _NEAR_ZERO = 0.1
-"""A warm start below this may end at h2 = 0: its hill falls from there."""
+_SPARSE_GRID = (0.1, 0.3, 0.6, 0.9)
+"""A warm start below _NEAR_ZERO may end at h2 = 0, where the likelihood falls from there and
+lies lower at these points, too; a hill between them would be missed."""
 
 
 class Status(StrEnum):
@@ -98,7 +100,8 @@ def maximise(
     best = max(range(len(grid)), key=values.__getitem__)
     finite = [value for value in values if value > -math.inf]
     spread = max(finite) - min(finite)
-    if draft is not None and (best == len(grid) - 1 or spread < _DRAFT_DOUBT):
+    unsure = best == len(grid) - 1 or spread < _DRAFT_DOUBT or len(finite) < len(grid)
+    if draft is not None and unsure:
         return maximise(likelihood, grid)
     if spread <= _FLAT_RANGE * max(1.0, abs(max(finite))):
         return Optimum(likelihood.point(0.0), Status.FLAT, 1)
@@ -113,7 +116,10 @@ def maximise(
     low = grid[max(best - 1, 0)]
     high = grid[min(best + 1, len(grid) - 1)]
     start = grid[best] if 0 < best < len(grid) - 1 else 0.5 * (low + high)
-    return _climb_twice(likelihood, draft, low, high, start, 0.0)
+    optimum = _climb_twice(likelihood, draft, low, high, start, 0.0)
+    if draft is not None and not _inside(optimum.point, low, high):
+        return maximise(likelihood, grid)  # the draft led to the wrong hill
+    return optimum
 
 
 def maximise_from(
@@ -130,15 +136,23 @@ def maximise_from(
     start = min(max(start, 2.0 * _WARM_MARGIN), H2_MAX - 2.0 * _WARM_MARGIN)
     low, high = max(0.0, start - 0.3), min(H2_MAX, start + 0.3)
     origin = likelihood.point(0.0)
-    if start < _NEAR_ZERO and origin.score <= 0.0 and likelihood.loglik(start) <= origin.loglik:
-        return Optimum(origin, Status.LOWER_BOUND, 1)
+    if start < _NEAR_ZERO and origin.score <= 0.0:
+        elsewhere = max((draft or likelihood).loglik(h2) for h2 in (start, *_SPARSE_GRID))
+        if elsewhere <= origin.loglik:
+            return Optimum(origin, Status.LOWER_BOUND, 1)
+        return None
     optimum = _climb_twice(likelihood, draft, low, high, start, slope)
     point = optimum.point
-    least = low + _WARM_MARGIN if low > 0.0 or origin.score <= 0.0 else 0.0
-    inside = least < point.h2 < high - _WARM_MARGIN
-    if not inside or point.information <= 0.0 or point.loglik < origin.loglik:
+    rises = low == 0.0 and origin.score > 0.0  # then the hill may stand next to 0
+    if not _inside(point, -1.0 if rises else low, high) or point.loglik < origin.loglik:
         return None
     return optimum
+
+
+def _inside(point: RemlPoint, low: float, high: float) -> bool:
+    """Whether a climb ended on a hilltop, away from the ends of its bracket."""
+    clear = low + _WARM_MARGIN < point.h2 < high - _WARM_MARGIN
+    return clear and point.information > 0.0
 
 
 def _climb_twice(

@@ -77,7 +77,7 @@ def _plan(job: AssocJob, log: Logbook, outputs: OutputSet) -> Study:
     choices = TraitChoices(job.model.rint, job.test.hwe_of_all)
     plans = plan_analyses(genotypes, tables, flow, grm, choices, log)
     _say_hwe(job, genotypes, plans, log)
-    if grm is not None and job.model.loco:
+    if grm is not None and job.model.loco and job.model.h2 != 0.0:
         require_loco_possible(grm, autosomal_groups(variants))
     _warn_unknown_sex(genotypes, variants, plans, log)
     if not job.model.loco:
@@ -138,7 +138,7 @@ def _analyse(
 ) -> list[TraitResult]:
     """Run every analysis; finish the tables of its traits."""
     job = study.job
-    if relatedness is not None and job.model.loco:
+    if relatedness is not None and job.model.loco and job.model.h2 != 0.0:
         check_loco(relatedness.grm, autosomal_groups(study.variants))
     stems = trait_stems(tuple(study.tables.traits))
     folder = job.run.tmpdir or job.run.out.parent
@@ -197,7 +197,8 @@ def _analyse_one(
             "W216",
             f"{outcome.n_male_heterozygotes:,} heterozygous calls of males on X were set missing",
         )
-    n_grm = relatedness.grm.whole.n_variants or None if relatedness else None
+    used = relatedness if job.model.h2 != 0.0 else None
+    n_grm = used.grm.whole.n_variants or None if used else None
     results = []
     for k, trait in enumerate(traits):
         _check_conservation(trait, len(study.variants))

@@ -13,7 +13,7 @@ from lmmgwas.errors import MismatchError, UsageError
 from lmmgwas.io.joined import PLACEHOLDER, JoinedSource, find_labels
 from lmmgwas.io.plink import BedSource
 from lmmgwas.io.tables import read_id_list, read_name_list
-from lmmgwas.model.chromosomes import LabelRow, Role, classify
+from lmmgwas.model.chromosomes import MERGED_CONTIGS, LabelRow, Role, classify
 from lmmgwas.model.genotypes import GenotypeSource, Samples, Variants, arrange_variants
 from lmmgwas.numerics.kernels import add_missing
 from lmmgwas.pipeline.logbook import Logbook
@@ -146,7 +146,7 @@ def _report_labels(
             f"chromosome labels {table} were read by the human code (22 autosomes): "
             "give --species or --autosomes if the data are of another species",
         )
-    merged = [c.name for c in variants.chromosomes if c.group == "contigs"]
+    merged = [c.name for c in variants.chromosomes if c.group.startswith(MERGED_CONTIGS)]
     if merged:
         log.say(
             f"Note: {len(merged)} contigs with fewer than {options.min_loco_variants} variants "

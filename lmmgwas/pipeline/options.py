@@ -13,6 +13,7 @@ from lmmgwas.model.genotypes import VariantFilters
 from lmmgwas.model.grm import GrmFilters, GrmModel
 from lmmgwas.model.variant_tests import TestKind, VarianceKind
 from lmmgwas.model.whitening import Precision, WhitenerKind
+from lmmgwas.numerics.likelihood import H2_MAX
 
 
 def _require_fraction(name: str, value: float, largest: float = 1.0) -> None:
@@ -143,8 +144,8 @@ class ModelOptions:
             raise UsageError("E006", "--variance per-variant estimates h2, --h2 fixes it: give one")
         if self.grm is not None and self.grm_bfile is not None:
             raise UsageError("E004", "give --grm or --grm-bfile, not both")
-        if self.h2 is not None and not 0.0 <= self.h2 < 1.0:
-            raise UsageError("E002", f"--h2 {self.h2:g} is out of range: give 0 or more, below 1")
+        if self.h2 is not None and not 0.0 <= self.h2 <= H2_MAX:
+            raise UsageError("E002", f"--h2 {self.h2!r} is out of range: give 0 to {H2_MAX}")
         if self.threshold is not None and not 0.0 < self.threshold < 1.0:
             raise UsageError(
                 "E002", f"--threshold {self.threshold:g} is out of range: give a p between 0 and 1"

@@ -101,6 +101,8 @@ def plan_analyses(
         codings = tuple(
             _report_coding(name, y, log) for name, y in zip(names, columns, strict=True)
         )
+        if choices.rint and any(coding is not None for coding in codings):
+            log.say("Note: --rint leaves binary traits as they are")
         traits = tuple(
             _prepare_trait(name, y, design, choices.rint and coding is None, log)
             for name, y, coding in zip(names, columns, codings, strict=True)

@@ -1,5 +1,6 @@
 """What is said of a finished study: a few lines for people, a manifest for programs."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -22,9 +23,10 @@ def say_trait(study: Study, result: TraitResult, log: Logbook) -> None:
     trait, leads, whole = result.output, result.leads, result.whole
     null = whole.null
     error = "" if null.h2_se != null.h2_se else f" (standard error {null.h2_se:.3f})"
+    p_h2 = "" if math.isnan(null.p_h2) else f"; p of h2 = 0: {null.p_h2:.3g}"
     lines = [
         f"Trait {trait.name}",
-        f"  h2 {null.h2:.4f}{error}, {null.status}; p of h2 = 0: {null.p_h2:.3g}",
+        f"  h2 {null.h2:.4f}{error}, {null.status}{p_h2}",
         f"  variants tested {trait.n_tested:,}, excluded {trait.n_excluded:,}"
         + _reason_counts(trait),
         f"  lambda_gc {whole.lambda_gc:.4f}",
@@ -151,4 +153,5 @@ def _describe_trait(study: Study, result: TraitResult) -> dict[str, Any]:
 def _describe_null(row: GroupRow) -> dict[str, Any]:
     """The null model of a group; `information_slope` is the optimiser's own business."""
     fitted = {k: v for k, v in asdict(row.null).items() if k != "information_slope"}
-    return {"group": row.group, "n_variants_grm": row.n_grm, "p_h2": row.null.p_h2} | fitted
+    p_h2 = row.null.p_h2 if row.group == "all" else None
+    return {"group": row.group, "n_variants_grm": row.n_grm, "p_h2": p_h2} | fitted

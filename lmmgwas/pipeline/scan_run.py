@@ -156,7 +156,7 @@ def _scan_group(
 
 def _n_grm(job: ScanJob, variants: Variants, group: str) -> int | None:
     """How many variants the group's GRM rests on; None where that is not known."""
-    if job.relatedness is None:
+    if job.relatedness is None or job.analysis.kind is WhitenerKind.IDENTITY:
         return None
     return job.relatedness.grm.n_variants_without(_left_out(job, variants, group)) or None
 
@@ -175,7 +175,7 @@ def _test_tile(
     reasons = exclusion_reasons(stats, job.filters, _same_alleles(batch), hwe_p)
     tile = residual_tile(calls, job.samples.rows, stats, reasons, job.samples.X, SCAN_TILE)
     for shared in fitted.rotations:
-        single = to_precision(tile, job.analysis.precision)
+        single = to_precision(tile, shared.precision)
         if len(fitted.rotations) > 1 and single is tile:
             single = tile.copy()  # a Cholesky rotation works in the tile's own memory
         rotated = shared.rotation.rotate(single).astype(np.float64, copy=False)
@@ -196,6 +196,9 @@ def _stats(job: ScanJob, batch: Variants, calls: Calls) -> VariantStats:
 
 def _hardy_weinberg(job: ScanJob, batch: Variants, calls: Calls) -> NDArray[np.float64]:
     """Exact p (b,) over founders or all, as was asked; on X over the women among them."""
+    role = batch.chromosomes[int(batch.chrom[0])].role
+    if role not in (Role.AUTOSOME, Role.X):
+        return np.ones(len(batch))  # haploid, or not known: the test has no meaning
     counts = count_block(calls, job.samples.hwe_rows)
     if batch.haploid_x.any():
         women = count_block(calls, job.samples.hwe_females)

@@ -1,6 +1,10 @@
-"""PLINK 2 on test_data: its GRM and principal components, its linear regression against h2 = 0."""
+"""PLINK 2 on test_data: its GRM and principal components, its linear regression against h2 = 0.
+
+Chromosome X and the exact Hardy-Weinberg test, too.
+"""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +21,12 @@ from reference import (
     run_program,
 )
 
+from lmmgwas.numerics.hwe import hardy_weinberg_p
+
 GRM_LIMIT = 1e-5
 COMPONENT_LIMIT = 1e-4
 TRAITS = ("height", "ldl")
+HWE_THRESHOLDS = (0.05, 1e-3, 1e-5)
 _STUDY = TEST_DATA / "study"
 _N_COMPONENTS = 5
 _DIGITS = 6  # significant digits that PLINK 2 prints
@@ -89,7 +96,80 @@ def linear_regression(folder: Path) -> list[Check]:
         checks.append(none_of(next(signs), len(_other_sign(complete)), len(complete)))
         checks.append(none_of(next(signs), len(_other_sign(filled)), len(filled)))
         checks.append(_note_of_dropped(trait, dropped))
-        checks += [_printed_digits(trait, complete, *columns) for columns in _COLUMNS]
+        checks += _all_printed_digits(trait, complete)
+    return checks
+
+
+def chromosome_x(folder: Path) -> list[Check]:
+    """`--glm --xchr-model 2` on X against `--h2 0 --precision double`: men are 0 or 2 in both.
+
+    PLINK 2 adds sex to the covariates on X unless told `no-x-sex`. Without sex the effects
+    rest on the coding of men most; with it, ours is told of sex and PLINK 2 finds it in the .fam.
+    Its A1_FREQ of --glm counts men twice with this model; that of --freq, once, is compared.
+    """
+    covariates = _plink_covariates(folder)
+    checks = []
+    for mode, names, option in (
+        ("without sex", ("age", "site"), ["no-x-sex"]),
+        ("with sex", ("age", "sex", "site"), []),
+    ):
+        ours = folder / mode.replace(" ", "_")
+        tables = ["--pheno", TEST_DATA / "pheno.tsv", "--covar", TEST_DATA / "covar.tsv"]
+        model = ["--h2", "0", "--precision", "double", "--chr", "X", "--plots", "none"]
+        options = ["--covar-name", ",".join(names), *model, "--out", ours]
+        run_lmmgwas("assoc", "--bfile", _STUDY, *tables, *options)
+        for trait in TRAITS:
+            theirs = folder / f"{trait}_{ours.name}"
+            keep = _keep(Path(f"{theirs}.keep"), _analysed(trait, names))
+            study = ["--bfile", _STUDY, "--keep", keep, "--chr", "X", "--nonfounders"]
+            chosen = ["--xchr-model", "2", "--pheno-name", trait, "--covar-name", "age,site"]
+            _glm([*study, *chosen], covariates, theirs, *option)
+            _plink2(*study, "--freq", "--out", theirs)
+            both = _joined(read_results(ours, trait), Path(f"{theirs}.{trait}.glm.linear"))
+            checks += _x_checks(f"{trait} {mode}", both, Path(f"{theirs}.afreq"))
+    return checks
+
+
+def _x_checks(what: str, both: pd.DataFrame, frequencies: Path) -> list[Check]:
+    complete = both[both["n"] == both["n"].max()]
+    with_frequency = _with_frequency(both, frequencies)
+    return [
+        none_of(f"{what}: tested here, not by PLINK 2", *_lost(both)),
+        none_of(f"{what}: signs of beta that differ", len(_other_sign(complete)), len(complete)),
+        *_all_printed_digits(what, complete),
+        _printed_digits(f"{what}: frequency", with_frequency, "effect_allele_frequency", "FREQ"),
+    ]
+
+
+def hardy(folder: Path) -> list[Check]:
+    """`--hardy` against our exact test on its counts, and its p < T against `--hwe T`.
+
+    On autosomes and, for women, on X: PLINK 2's own test on X counts men, too, and is its
+    women's where there are no men.
+    """
+    study = ["--bfile", _STUDY, "--pheno", TEST_DATA / "pheno.tsv", "--pheno-name", "height"]
+    study += ["--h2", "0", "--mac", "0", "--geno", "1", "--plots", "none"]
+    keep = _keep(folder / "keep", _analysed("height", ()))
+    checks = []
+    for who, option in (("founders", []), ("all", ["--nonfounders"])):
+        excluded = []
+        for threshold in HWE_THRESHOLDS:
+            ours = folder / f"{who}_{threshold:g}"
+            run_lmmgwas("assoc", *study, *option, "--hwe", str(threshold), "--out", ours)
+            left_out = read_results(ours, "height", ".excluded.tsv.gz")
+            excluded.append(set(left_out.loc[left_out["reason"] == "HWE", "marker_id"]))
+        theirs = ["--bfile", _STUDY, "--keep", keep, *option, "--hardy", "--out"]
+        _plink2(*theirs, folder / who, "--autosome")
+        _plink2(*theirs, folder / who, "--chr", "X", "--keep-females")
+        autosomes = _hardy_table(folder / f"{who}.hardy", "")
+        women = _hardy_table(folder / f"{who}.hardy.x", "FEMALE_")
+        checks.append(_printed_digits(f"{who}: p", autosomes, "ours", "P"))
+        checks.append(_printed_digits(f"{who}, women on X: p", women, "ours", "P"))
+        p = pd.concat([autosomes["P"], women["P"]])
+        for threshold, left_out in zip(HWE_THRESHOLDS, excluded, strict=True):
+            below = set(p.index[p < threshold])
+            what = f"{who}, --hwe {threshold:g}: excluded by one only"
+            checks.append(none_of(what, len(below ^ left_out), len(below)))
     return checks
 
 
@@ -119,9 +199,9 @@ def _plink_covariates(folder: Path) -> Path:
     return path
 
 
-def _glm(genotypes: list[str | Path], covariates: Path, out: Path, *options: str) -> None:
+def _glm(genotypes: list[str | Path], covariates: Path, out: Path, *modifiers: str) -> None:
     tables = ["--pheno", TEST_DATA / "pheno.tsv", "--covar", covariates]
-    _plink2(*genotypes, *tables, *options, "--glm", "hide-covar", "omit-ref", "--out", out)
+    _plink2(*genotypes, *tables, "--glm", "hide-covar", "omit-ref", *modifiers, "--out", out)
 
 
 def _glm_of_filled(trait: str, covariates: Path, folder: Path) -> Path:
@@ -143,17 +223,45 @@ def _glm_of_filled(trait: str, covariates: Path, folder: Path) -> Path:
     bim.loc[autosomal, [0, 1, 2, 3]].to_csv(map_file, sep="\t", header=False, index=False)
     imported = ["--import-dosage", path, "noheader", "format=1", "--map", map_file]
     imported += ["--psam", f"{_STUDY}.fam"]
-    _glm(imported, covariates, folder / "filled", "--pheno-name", trait)
+    _glm([*imported, "--pheno-name", trait], covariates, folder / "filled")
     return folder / f"filled.{trait}.glm.linear"
 
 
-def _analysed(trait: str) -> np.ndarray:
-    """Which people of the .fam have the trait and all covariates."""
-    fam = pd.read_csv(f"{_STUDY}.fam", sep=r"\s+", header=None, dtype=str)
+def _analysed(trait: str, names: Sequence[str] = ("age", "sex", "site")) -> np.ndarray:
+    """Which people of the .fam have the trait and these covariates."""
+    fam = _fam()
     pheno, covar = (_read_text(TEST_DATA / f"{name}.tsv") for name in ("pheno", "covar"))
     has_trait = set(pheno.loc[pheno[trait] != "NA", "IID"])
-    has_covariates = set(covar.loc[(covar != "NA").all(axis=1), "IID"])
-    return fam[1].isin(has_trait & has_covariates).to_numpy()
+    has_covariates = set(covar.loc[(covar[list(names)] != "NA").all(axis=1), "IID"])
+    return fam[1].isin(has_trait & has_covariates if names else has_trait).to_numpy()
+
+
+def _fam() -> pd.DataFrame:
+    return pd.read_csv(f"{_STUDY}.fam", sep=r"\s+", header=None, dtype=str)
+
+
+def _keep(path: Path, analysed: np.ndarray) -> Path:
+    """Write these people for --keep."""
+    _fam().loc[analysed, [0, 1]].to_csv(path, sep="\t", header=False, index=False)
+    return path
+
+
+def _with_frequency(both: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Return our rows with PLINK 2's frequency of our effect allele."""
+    theirs = _read_text(path).set_index("ID")[["ALT", "ALT_FREQS"]]
+    both = both.join(theirs, on="marker_id")
+    # Where our effect allele is its reference, the last digit of 1 - frequency would be ours.
+    if (both["ALT"] != both["effect_allele"]).any():
+        raise RuntimeError("the .bim of test_data has column 5 as PLINK 2's ALT")
+    return both.assign(FREQ=both["ALT_FREQS"].astype(float))
+
+
+def _hardy_table(path: Path, prefix: str) -> pd.DataFrame:
+    """Read --hardy's p by variant, and put beside it ours of the counts that it prints."""
+    table = _read_text(path).set_index("ID")
+    names = [f"{prefix}{name}" for name in ("HOM_A1_CT", "HET_A1_CT", "TWO_AX_CT")]
+    counts = table[names].astype(int).to_numpy()
+    return pd.DataFrame({"ours": hardy_weinberg_p(counts), "P": table["P"].astype(float)})
 
 
 def _joined(ours: pd.DataFrame, path: Path) -> pd.DataFrame:
@@ -191,7 +299,16 @@ def _note_of_dropped(trait: str, both: pd.DataFrame) -> Check:
     )
 
 
-def _printed_digits(trait: str, both: pd.DataFrame, name: str, ours: str, theirs: str) -> Check:
+def _all_printed_digits(what: str, complete: pd.DataFrame) -> list[Check]:
+    """p, beta and se of variants without missing calls."""
+    kind = f"of {len(complete):,} complete variants"
+    return [
+        _printed_digits(f"{what}: {name} {kind}", complete, ours, theirs)
+        for name, ours, theirs in _COLUMNS
+    ]
+
+
+def _printed_digits(what: str, both: pd.DataFrame, ours: str, theirs: str) -> Check:
     """Round ours to the digits of theirs; one unit of the last digit is allowed.
 
     One unit is allowed: PLINK 2's printer rounds what lies near a half either way (an exact
@@ -206,9 +323,9 @@ def _printed_digits(trait: str, both: pd.DataFrame, name: str, ours: str, theirs
     before = float((np.abs(both[ours].to_numpy() - printed) / unit).max())
     differ = int((units > 0).sum())
     return Check(
-        f"{trait}: {name}, units of the last of {_DIGITS} digits, {len(both):,} complete variants",
+        f"{what}, units of the last of {_DIGITS} digits",
         "<= 1",
-        f"{largest:g} ({differ} differ; {before:.2f} before rounding)",
+        f"{largest:g} ({differ} of {len(both):,} differ; {before:.2f} before rounding)",
         bool(largest <= 1.0),
     )
 
@@ -217,4 +334,6 @@ CHECKS = [
     ("PLINK 2 --make-grm-bin on test_data", grm),
     ("PLINK 2 --pca on test_data", components),
     ("PLINK 2 --glm on test_data", linear_regression),
+    ("PLINK 2 --glm --xchr-model 2 on X of test_data", chromosome_x),
+    ("PLINK 2 --hardy on test_data", hardy),
 ]
