@@ -255,7 +255,7 @@ def _header(line: str, path: str) -> tuple[list[str], str | None]:
     elif len(fields) > 2 and (is_number(fields[2]) or fields[2] in NA_SPELLINGS):
         hint = f"line 1 looks like data (third field {shown(fields[2])}): give --no-header"
     else:
-        hint = "name the ID columns so, between tabs, commas or blanks, or give --no-header"
+        hint = "name them so, in capitals, between tabs, commas or blanks; or give --no-header"
     message = f"no header: line 1 must begin with FID IID, #FID IID, IID or #IID, not {shown(line)}"
     raise FormatError("E410", f"{message}; {hint}", f"{path}:1")
 
