@@ -98,4 +98,6 @@ class GemmaModel:
             return next(ends) - next(ends)
 
         at = np.log(near)
+        if not slope(at - 0.01) > 0.0 > slope(at + 0.01):
+            raise RuntimeError(f"no maximum of the restricted likelihood within 1 % of {near:g}")
         return float(np.exp(optimize.brentq(slope, at - 0.01, at + 0.01, xtol=1e-12)))
