@@ -202,3 +202,35 @@ def test_conditioning_on_the_top_variant_leaves_the_second_signal(
     assert top not in q.index  # it is among the covariates now: COLLINEAR
     assert (q[[study.marker[tag] for tag in tags]] < 3).all()
     assert q[study.marker[second]] > 5
+
+
+def test_haploid_chromosomes_are_not_held_against_hardy_weinberg(
+    run_cli: RunCli, study: Study, tmp_path: Path
+) -> None:
+    for row in study.on("MT"):
+        study.calls[row] = np.where(np.arange(study.calls.shape[1]) % 3, 2, 0)
+    files = study.write(tmp_path / "in")
+    options = ("--hwe", "1e-6", "--nonfounders", "--include-nonautosomal")
+    table = assoc(run_cli, files, tmp_path / "x", *options)
+    assert (table["chromosome"] == "25").sum() == 2
+
+
+def test_regression_needs_no_parts_of_a_given_grm(
+    run_cli: RunCli, small_study: StudyFiles, tmp_path: Path
+) -> None:
+    assert run_cli("grm", "--bfile", small_study.bfile, "--out", tmp_path / "g").exit_code == 0
+    (tmp_path / "g.grm.json").unlink()  # a plain GRM of GCTA's
+    result = run_cli(
+        "assoc", *small_study.inputs, "--grm", tmp_path / "g", "--h2", "0", "--out",
+        tmp_path / "x", "--plots", "none",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    assert "p of h2 = 0" not in result.stderr  # fixed: nothing was estimated
+
+
+def test_h2_beyond_its_range_is_refused(
+    run_cli: RunCli, small_study: StudyFiles, tmp_path: Path
+) -> None:
+    result = run_cli("assoc", *small_study.inputs, "--out", tmp_path / "x", "--h2", "0.99999999")
+    assert result.exit_code == 2
+    assert "E002" in result.stderr

@@ -238,3 +238,17 @@ def test_grids_hold_both_ends() -> None:
         assert grid[0] == 0.0
         assert grid[-1] == H2_MAX
         assert list(grid) == sorted(grid)
+
+
+def test_a_start_next_to_zero_does_not_hide_a_higher_hill() -> None:
+    falling = Hills((), slope=-20.0)
+    found = maximise_from(falling, 0.002)
+    assert found is not None
+    assert found.status is Status.LOWER_BOUND
+    assert maximise_from(Hills(((60.0, 0.6, 0.2),), slope=-20.0), 0.002) is None
+
+
+def test_a_draft_that_fails_near_one_does_not_hide_the_upper_bound() -> None:
+    rising = Hills((), slope=20.0)
+    draft = Hills((), slope=20.0, broken_from=0.98)
+    assert maximise(rising, COARSE_GRID, draft).status is Status.UPPER_BOUND
