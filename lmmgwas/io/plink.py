@@ -1,25 +1,17 @@
-"""PLINK 1 file sets. The text files are read here, the genotype bytes by bed-reader.
+"""PLINK 1 file sets: the .bim and .fam, and the .bed after it was held against them."""
 
-bed-reader never sees the .bim and .fam: it would take `#` for a comment and send positions
-through float32. It gets the counts, after the .bed has been held against them.
-"""
-
-import stat
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from bed_reader import open_bed
-from numpy.typing import NDArray
 
 from lmmgwas.errors import FileAccessError, FormatError, MismatchError, Problem
+from lmmgwas.io.bed import BedFile, audit_last_bytes, check_header, check_size
 from lmmgwas.io.text import (
-    PLINK_MAGIC,
     Remarks,
     access_error,
-    detect_format,
     file_identity,
     is_number,
     one_tab,
@@ -30,18 +22,10 @@ from lmmgwas.io.text import (
 )
 from lmmgwas.model.genotypes import Calls, Indices, RawVariants, Samples
 
-HEADER_BYTES = 3
 MAX_POSITION = 2**31 - 1
 MAX_ALLELE_BYTES = 1 << 20
 
 _BIM_COLUMNS = ("chrom", "marker_id", "cm", "pos", "effect_allele", "other_allele")
-# A sample without any call but homozygous A1 is taken for padding when so many variants ...
-_AUDIT_MIN_VARIANTS = 50
-# ... make it this improbable (log10), and no other sample comes near it: linked variants and
-# inbred lines make the probability, which takes variants as independent, far too small.
-_AUDIT_LOG10_P = -9.0
-_AUDIT_MAX_SHARE = 0.95
-_AUDIT_CALLS = 20_000_000
 
 
 def read_bim(path: str | Path) -> tuple[RawVariants, Remarks]:
@@ -122,23 +106,17 @@ class BedSource:
         samples: Samples,
         variants: RawVariants,
         remarks: Remarks,
-        num_threads: int,
     ) -> None:
         self.samples = samples
         self.variants = variants
         self.notes = remarks.notes
         self.warnings = remarks.warnings
         self._paths = paths
-        self._num_threads = num_threads
         self._identities = tuple(file_identity(path) for path in paths)
-        self._reader: Any = open_bed(
-            paths[0], iid_count=len(samples), sid_count=len(variants), count_A1=True
-        )
+        self._bed = BedFile(paths[0], len(samples))
 
     @classmethod
-    def open(
-        cls, bed: str | Path, bim: str | Path, fam: str | Path, num_threads: int = 1
-    ) -> "BedSource":
+    def open(cls, bed: str | Path, bim: str | Path, fam: str | Path) -> "BedSource":
         """Read the .bim and .fam and hold the .bed against them.
 
         Raises
@@ -160,11 +138,11 @@ class BedSource:
                 message = f"the file holds no {what}: nothing can be analysed"
                 raise MismatchError("E107", message, str(path))
         try:
-            _check_header(paths[0])
-            _check_size(paths, n, m)
-            warning = _audit_last_bytes(paths[0], samples, m)
+            check_header(paths[0])
+            check_size(paths, n, m)
+            warning = audit_last_bytes(paths[0], samples, m)
             remarks = fam_remarks + bim_remarks + Remarks(warnings=(warning,) if warning else ())
-            return cls(paths, samples, variants, remarks, num_threads)
+            return cls(paths, samples, variants, remarks)
         except OSError as error:
             raise access_error(paths[0], error) from error
 
@@ -173,24 +151,15 @@ class BedSource:
 
         Raises FileAccessError (E110) with the variants and the byte offset.
         """
-        index = np.ascontiguousarray(variant_index, dtype=np.intp)
+        index = np.ascontiguousarray(variant_index, dtype=np.int64)
+        n = len(self.samples)
         if not index.size:
-            return np.empty((0, len(self.samples)), dtype=np.int8)
+            return np.empty((0, n), dtype=np.int8)
         first, last = int(index.min()), int(index.max())
         if first < 0 or last >= len(self.variants):
             raise IndexError(f"variants {first} to {last} of {len(self.variants)}")
-        try:
-            # In Fortran order bed-reader writes variant by variant: the transpose is no copy.
-            calls = self._reader.read(
-                index=(None, index), dtype="int8", order="F", num_threads=self._num_threads
-            )
-        except (OSError, ValueError) as error:  # ValueError: the file no longer has its size
-            offset = HEADER_BYTES + first * _bytes_per_variant(len(self.samples))
-            message = f"reading variants {first + 1} to {last + 1} (from byte {offset}) failed"
-            hint = f"{error}; was the file changed or its disk lost during the run? Start again"
-            raise FileAccessError("E110", f"{message}: {hint}", str(self._paths[0])) from error
-        block: Calls = calls.T
-        return block
+        calls: Calls = self._bed.read(index)
+        return calls
 
     def paths(self) -> tuple[Path, Path, Path]:
         """Return the .bed, .bim and .fam files."""
@@ -296,99 +265,3 @@ def _check_fam_ids(fid: tuple[str, ...], iid: tuple[str, ...], path: str) -> Non
             problems.append(Problem("E301", f"{message}: {remedy}", f"{path}:{line}"))
     if problems:
         raise FormatError.of(problems)
-
-
-def _bytes_per_variant(n: int) -> int:
-    return (n + 3) // 4
-
-
-def _check_header(bed: Path) -> None:
-    # Asked before it is opened: opening a pipe would wait for its writer.
-    if not stat.S_ISREG(bed.stat().st_mode):
-        message = "not a regular file, which random access needs: copy the data to a file"
-        raise FormatError("E105", message, str(bed))
-    with bed.open("rb") as handle:
-        head = handle.read(4096)
-    if len(head) < HEADER_BYTES:
-        message = f"{len(head)} bytes, where the header alone takes 3: truncated copy?"
-        raise FormatError("E101", message, str(bed))
-    if head[:2] != PLINK_MAGIC or head[2] not in (0, 1):
-        message = f"not a PLINK .bed file: it begins {head[:3].hex(' ')}, expected 6c 1b 01"
-        raise FormatError("E102", f"{message}; {detect_format(head)}", str(bed))
-    if head[2] == 0:
-        message = "individual-major .bed (mode byte 00, expected 01), which no program writes now"
-        raise FormatError("E103", f"{message}: convert it with plink2 --make-bed", str(bed))
-
-
-def _check_size(paths: tuple[Path, Path, Path], n: int, m: int) -> None:
-    bed, bim, fam = paths
-    have, width = bed.stat().st_size, _bytes_per_variant(n)
-    expected = HEADER_BYTES + m * width
-    if have == expected:
-        return
-    off = f"short by {expected - have}" if have < expected else f"{have - expected} too many"
-    message = f"{have} bytes, expected {expected} = 3 + {m} variants x ceil({n} samples/4), {off}"
-    hints = []
-    fits_m, rest_m = divmod(have - HEADER_BYTES, width)
-    if fits_m and not rest_m:
-        side = f"{fits_m - m} lines short" if fits_m > m else f"{m - fits_m} lines too long"
-        hints.append(f"the size fits {fits_m} variants, {bim.name} has {m} ({side}?)")
-    fits_width, rest_n = divmod(have - HEADER_BYTES, m)
-    if fits_width and not rest_n:
-        fits_n = f"{4 * fits_width - 3} to {4 * fits_width}"
-        hints.append(f"the size fits {fits_n} samples, {fam.name} has {n}")
-    if have < expected:
-        hints.append("truncated copy?")
-    hints.append("restore the three files from one and the same set")
-    raise FormatError("E101", f"{message}; {'; '.join(hints)}", str(bed))
-
-
-def _audit_last_bytes(bed: Path, samples: Samples, m: int) -> str | None:
-    """Hold the last byte of each variant against the number of samples.
-
-    A .fam with a line too few leaves calls in the padding bits; with a line too many, padding
-    reads as a sample that is homozygous A1 everywhere. Either moves genotypes to other people.
-
-    Returns a warning where such a sample may be genuine.
-    """
-    n = len(samples)
-    width = _bytes_per_variant(n)
-    data = np.memmap(bed, dtype=np.uint8, mode="r", offset=HEADER_BYTES, shape=(m, width))
-    last = np.array(data[:, -1])
-    used = n - 4 * (width - 1)
-    n_dirty = int(np.count_nonzero(last >> (2 * used))) if used < 4 else 0
-    if n_dirty:
-        message = f"bits after the last of {n} samples are set in {n_dirty} of {m} variants"
-        remedy = (
-            "does the .fam lack a line? Then genotypes would go to the wrong people. Compare it "
-            "with its origin; if the count is right, a careless converter wrote the .bed, and "
-            "plink2 --make-bed repairs it"
-        )
-        raise FormatError("E104", f"{message}: {remedy}", str(bed))
-    seen = int(np.bitwise_or.reduce(last))
-    suspects = 0
-    while suspects < used and not (seen >> (2 * (used - 1 - suspects))) & 3:
-        suspects += 1
-    if not suspects:
-        return None
-    who = ", ".join(samples.iid[n - suspects :])
-    message = f"the last {suspects} of {n} samples ({who}) are homozygous A1 in all {m} variants"
-    if _is_padding(data, n, suspects):
-        remedy = f"does the .fam have {suspects} lines too many? Compare it with its origin"
-        raise FormatError("E104", f"{message}, as padding is: {remedy}", str(bed))
-    return f"{bed}: {message}; if that is not so, the .fam has lines too many"
-
-
-def _is_padding(data: NDArray[np.uint8], n: int, suspects: int) -> bool:
-    """Tell whether samples that are homozygous A1 everywhere are too improbable to be genuine."""
-    m = data.shape[0]
-    if m < _AUDIT_MIN_VARIANTS or n == suspects:
-        return False
-    n_read = min(m, max(16, min(256, _AUDIT_CALLS // n)))
-    rows = np.linspace(0, m - 1, n_read).astype(np.intp)
-    codes = (data[rows][:, :, None] >> np.array([0, 2, 4, 6], dtype=np.uint8)) & 3
-    homozygous = codes.reshape(n_read, -1)[:, : n - suspects] == 0
-    # One more sample than there are, so that a share of 0 does not decide alone.
-    share = (homozygous.sum(axis=1) + 1) / (n - suspects + 1)
-    log10_p = m * float(np.log10(share).mean())
-    return log10_p < _AUDIT_LOG10_P and float(homozygous.mean(axis=0).max()) < _AUDIT_MAX_SHARE

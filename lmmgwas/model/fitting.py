@@ -12,14 +12,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lmmgwas.model.null_model import NullModel, fit_cholesky, fit_spectral, fit_without_grm
+from lmmgwas.model.null_model import (
+    MIN_DRAFT_SAMPLES,
+    NullModel,
+    fit_cholesky,
+    fit_expanding,
+    fit_spectral,
+    fit_without_grm,
+)
 from lmmgwas.model.samples import StandardTrait
 from lmmgwas.model.spectrum import SpectralDecomposition, decompose
 from lmmgwas.model.variant_tests import (
     LikelihoodRatioTest,
     RefitTest,
+    ScanResult,
     ScoreTest,
     TestKind,
+    TraitStack,
     VarianceKind,
     VariantTest,
     WaldTest,
@@ -36,6 +45,7 @@ from lmmgwas.model.whitening import (
     spectral_weights,
     whiten_trait,
 )
+from lmmgwas.numerics.expansion import ExpandingReml
 from lmmgwas.numerics.likelihood import CholeskyReml
 from lmmgwas.numerics.linalg import NotPositiveDefiniteError
 from lmmgwas.numerics.optimise import Status
@@ -73,6 +83,35 @@ class FittedGroup:
     kind: WhitenerKind
     traits: tuple[FittedTrait, ...]
     rotations: tuple[SharedRotation, ...]
+
+    def batches(self) -> tuple["RotationBatch", ...]:
+        """Return the tests of all traits, by the rotation that they share."""
+        return tuple(
+            RotationBatch(shared, tuple(self.traits[k].test for k in shared.traits))
+            for shared in self.rotations
+        )
+
+
+class RotationBatch:
+    """A rotation and the tests after it, ready for tiles; used by several threads at a time."""
+
+    def __init__(self, shared: SharedRotation, tests: tuple[VariantTest, ...]) -> None:
+        self.traits = shared.traits
+        self.precision = shared.precision
+        self._rotation = shared.rotation
+        self._tests = tests
+        self._stack = TraitStack([trait for test in tests for trait in test.whitened])
+
+    def test(self, tile: NDArray[Any]) -> tuple[ScanResult, ...]:
+        """Return the tests of each row of a residual tile (T, n), by trait; destroys the tile."""
+        rotated = self._rotation.rotate(tile)
+        products = self._stack.products(rotated)
+        results, start = [], 0
+        for test in self._tests:
+            stop = start + len(test.whitened)
+            results.append(test.test(rotated, products[start:stop]))
+            start = stop
+        return tuple(results)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -152,7 +191,7 @@ def _fit_spectral_group(analysis: Analysis, decomposition: SpectralDecomposition
     fitted = tuple(
         _fit_spectral_trait(analysis, trait, decomposition, X_rot) for trait in analysis.traits
     )
-    precisions = [_safe_precision(analysis, trait) for trait in fitted]
+    precisions = [_safe_precision(analysis, trait.null) for trait in fitted]
     rotations = tuple(
         SharedRotation(
             SpectralRotation(_cast(decomposition.U, precision)),
@@ -193,7 +232,7 @@ def _test(
     n = data.y.size
     if analysis.variance is VarianceKind.PER_VARIANT:
         loglik = null_ml.loglik + n * math.log(trait.sd)  # of the standardised trait
-        return RefitTest(data, analysis.test, ml, loglik, analysis.threads)
+        return RefitTest(data, analysis.test, ml, loglik)
     if analysis.test is TestKind.LRT:
         return LikelihoodRatioTest(reml, ml, n)
     return ScoreTest(reml, ml, n)
@@ -206,17 +245,60 @@ def _fit_cholesky_group(
     fitted: list[FittedTrait] = []
     rotations: list[SharedRotation] = []
     for k, (trait, start) in enumerate(zip(analysis.traits, starts, strict=True)):
-        likelihood = CholeskyReml(K, trait.values, analysis.X)
-        h2, slope = (None, 0.0) if start is None else (start.h2, start.information_slope)
-        null = fit_cholesky(likelihood, trait, analysis.X, grm_scale, analysis.h2, h2, slope)
-        L = likelihood.factor(null.h2)
-        columns = cholesky_columns(L, np.column_stack([trait.values, analysis.X]))
-        whitened = whiten_trait(columns[:, 0], columns[:, 1:], None, trait.sd)
+        found = _expand_trait(analysis, trait, K, grm_scale, start)
+        if found is None:
+            found = _factor_trait(analysis, trait, K, grm_scale, start)
+        null, whitened, L, precision = found
         fitted.append(FittedTrait(null, whitened, None, WaldTest(whitened)))
-        precision = _safe_precision(analysis, fitted[-1])
-        rotation = CholeskyRotation(_cast(L, precision))
-        rotations.append(SharedRotation(rotation, (k,), precision))
+        rotations.append(SharedRotation(CholeskyRotation(L), (k,), precision))
     return FittedGroup(WhitenerKind.CHOLESKY, tuple(fitted), tuple(rotations))
+
+
+_FactoredTrait = tuple[NullModel, WhitenedTrait, NDArray[Any], Precision]
+
+
+def _expand_trait(
+    analysis: Analysis,
+    trait: StandardTrait,
+    K: Array,
+    grm_scale: float,
+    start: NullModel | None,
+) -> _FactoredTrait | None:
+    """Fit and whiten with factors in float32 only; None where float64 is wanted or needed."""
+    wanted = analysis.precision is Precision.SINGLE and analysis.h2 is None
+    if not wanted or trait.values.size < MIN_DRAFT_SAMPLES:
+        return None
+    likelihood = ExpandingReml(K, trait.values, analysis.X, analysis.threads)
+    null = fit_expanding(likelihood, trait, grm_scale, None if start is None else start.h2)
+    if null is None:
+        return None
+    try:
+        L = likelihood.factor(null.h2)
+        white = likelihood.whiten(L, null.h2)
+    except NotPositiveDefiniteError:
+        return None
+    dots = np.column_stack([white.residual, white.basis])
+    dof = trait.values.size - analysis.X.shape[1] - 1
+    whitened = WhitenedTrait(dots, None, white.rr, dof, trait.sd)
+    return null, whitened, L, Precision.SINGLE
+
+
+def _factor_trait(
+    analysis: Analysis,
+    trait: StandardTrait,
+    K: Array,
+    grm_scale: float,
+    start: NullModel | None,
+) -> _FactoredTrait:
+    """Fit and whiten with factors in float64."""
+    likelihood = CholeskyReml(K, trait.values, analysis.X)
+    h2, slope = (None, 0.0) if start is None else (start.h2, start.information_slope)
+    null = fit_cholesky(likelihood, trait, analysis.X, grm_scale, analysis.h2, h2, slope)
+    L = likelihood.factor(null.h2)
+    columns = cholesky_columns(L, np.column_stack([trait.values, analysis.X]))
+    whitened = whiten_trait(columns[:, 0], columns[:, 1:], None, trait.sd)
+    precision = _safe_precision(analysis, null)
+    return null, whitened, _cast(L, precision), precision
 
 
 def fit_without_relatedness(analysis: Analysis) -> FittedGroup:
@@ -237,13 +319,13 @@ def fit_without_relatedness(analysis: Analysis) -> FittedGroup:
     return FittedGroup(WhitenerKind.IDENTITY, tuple(fitted), (shared,))
 
 
-def _safe_precision(analysis: Analysis, fitted: FittedTrait) -> Precision:
+def _safe_precision(analysis: Analysis, null: NullModel) -> Precision:
     """Return double where h2 is so near 1 that float32 tiles would show in the p-values.
 
     Rounding along eigenvalues of 0 (clones, more samples than variants) is weighted by
     (1 - h2)^(-1/2): measured 1e-5 in -log10 p at h2 = 0.99, 1e-3 at the upper end.
     """
-    return Precision.DOUBLE if fitted.null.h2 > _SINGLE_H2_MAX else analysis.precision
+    return Precision.DOUBLE if null.h2 > _SINGLE_H2_MAX else analysis.precision
 
 
 def _cast(matrix: Array, precision: Precision) -> NDArray[Any]:

@@ -4,7 +4,7 @@ A block is variant-major: row j holds the calls of variant j for all samples of 
 source, as copies (0, 1, 2) of the effect allele, `MISSING` where there is no call.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
@@ -16,7 +16,7 @@ from lmmgwas.model.chromosomes import Chromosome, Karyotype, LabelRow, Role, arr
 from lmmgwas.numerics.kernels import count_calls
 
 MISSING = -127
-"""The code of a missing call in a block (bed-reader's own, so that no copy is made)."""
+"""The code of a missing call in a block (bed-reader's own, too)."""
 
 Calls = NDArray[np.int8]
 Indices = NDArray[np.int64]
@@ -202,10 +202,17 @@ def variant_stats(counts: Indices, male_counts: Indices | None = None) -> Varian
     return VariantStats(n_samples, observed, mean, variance, af, mac)
 
 
+def calls_of(calls: Calls, samples: Indices) -> Calls:
+    """Return the calls (b, n) of the samples at these columns (distinct, ascending) of (b, N)."""
+    if samples.size == calls.shape[1]:
+        return calls
+    return np.take(calls, samples, axis=1)
+
+
 def count_block(calls: Calls, samples: Indices) -> Indices:
     """Return counts of 0, 1, 2 and missing calls (b, 4) over the samples at these columns."""
     counts = np.empty((calls.shape[0], 4), dtype=np.int64)
-    count_calls(calls, samples, counts)
+    count_calls(np.ascontiguousarray(calls_of(calls, samples)), counts)
     return counts
 
 
@@ -238,19 +245,12 @@ def exclusion_reasons(
     return reasons
 
 
-def iter_tiles(
-    source: GenotypeSource, source_index: Indices, tile: int, block: int
-) -> Iterator[tuple[slice, Calls]]:
-    """Yield the calls of `source_index` on the fixed grid of `tile` variants.
+def read_tile(source: GenotypeSource, source_index: Indices, block: int) -> Calls:
+    """Return the calls (b, N) of these variants, read `block` at a time.
 
-    `block` variants are read at a time; it changes memory and speed, never the grid. Yields
-    the slice of `source_index` and the calls (b, N); the last b may be short.
+    `block` bounds what a source has in hand at once; it never changes what is returned.
     """
-    whole = max(tile, block // tile * tile)
-    for start in range(0, source_index.size, whole):
-        wanted = source_index[start : start + whole]
-        parts = [source.read(wanted[k : k + block]) for k in range(0, wanted.size, block)]
-        calls = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        for k in range(0, wanted.size, tile):
-            rows = slice(start + k, min(start + k + tile, source_index.size))
-            yield rows, calls[k : k + tile]
+    if source_index.size <= block:
+        return source.read(source_index)
+    starts = range(0, source_index.size, block)
+    return np.concatenate([source.read(source_index[k : k + block]) for k in starts])

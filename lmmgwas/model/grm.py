@@ -26,8 +26,17 @@ from numpy.typing import NDArray
 
 from lmmgwas.errors import DegenerateError, MismatchError
 from lmmgwas.model.genotypes import VariantStats
-from lmmgwas.numerics.kernels import add_packed, add_packed_product, mirror_lower
+from lmmgwas.numerics.kernels import (
+    add_packed,
+    add_packed_product,
+    add_row_sums,
+    centre_symmetric,
+    combine_packed,
+    mirror_lower,
+    move_lower,
+)
 from lmmgwas.numerics.linalg import add_outer_in_place
+from lmmgwas.numerics.parallel import over_triangle, triangle_chunks
 
 Array = NDArray[np.float64]
 Packed = NDArray[np.float32]
@@ -35,9 +44,9 @@ Packed = NDArray[np.float32]
 GRM_TILE = 512
 """Variants in one tile of the fixed grid; a tile is one BLAS call."""
 
-_TILES_PER_FLUSH = 8
+_TILES_PER_FLUSH = 16
 """Tiles summed in float32 before they go to float64: keeps the error of a sum over 500,000
-variants below 1e-6 of the mean diagonal at a quarter of the passes over the matrix."""
+variants below 1e-6 of the mean diagonal, at few passes over the matrix."""
 
 MIN_LOCO_VARIANTS = 10
 
@@ -86,9 +95,10 @@ class GrmSum:
     Two n x n matrices are alive, whatever the number of variants.
     """
 
-    def __init__(self, n_samples: int) -> None:
+    def __init__(self, n_samples: int, threads: int = 1) -> None:
         self._single = np.zeros((n_samples, n_samples), dtype=np.float32)
         self.total = np.zeros((n_samples, n_samples))  # lower triangle; read it after `flush`
+        self._threads = threads
         self._pending = 0
 
     def add(self, tile: NDArray[np.float32]) -> None:
@@ -101,15 +111,16 @@ class GrmSum:
     def flush(self) -> None:
         """Move what was summed in float32 to the float64 total."""
         if self._pending:
-            self.total += self._single
-            self._single[:] = 0.0
+            single, total = self._single, self.total
+            over_triangle(
+                total.shape[0], self._threads, lambda chunk: move_lower(chunk, single, total)
+            )
             self._pending = 0
 
-    def clear(self) -> None:
-        """Start the next group."""
-        self.total[:] = 0.0
-        self._single[:] = 0.0
-        self._pending = 0
+    def move_to(self, total: Array) -> None:
+        """Add the sum to the lower triangle of a grand total, and begin the next group."""
+        mine = self.total
+        over_triangle(mine.shape[0], self._threads, lambda chunk: move_lower(chunk, mine, total))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -170,27 +181,55 @@ def check_loco(grm: Grm, groups: tuple[str, ...]) -> None:
             )
 
 
-def loco_matrix(grm: Grm, group: str | None, rows: NDArray[np.int64]) -> Array:
+def loco_matrix(grm: Grm, group: str | None, rows: NDArray[np.int64], threads: int = 1) -> Array:
     """Return K_(-group) (n, n) in float64 over some samples; the whole K when group is None.
 
     rows (n,) are sample indices of the GRM. Where the group holds more than half of all
     variants the others are summed, which loses fewer digits than a subtraction.
     """
-    terms = _loco_terms(grm, group)
-    K = np.zeros((rows.size, rows.size))
-    if grm.whole.counts is None:
-        total = sum(sign * part.n_variants for part, sign in terms) or 1
-        for part, sign in terms:
-            # One term alone has weight 1 exactly: a GRM without a manifest has no count.
-            weight = 1.0 if len(terms) == 1 else sign * part.n_variants / total
-            add_packed(part.values, weight, rows, K)
-    else:
-        count = np.zeros_like(K)
-        for part, sign in terms:
-            add_packed_product(part.values, _counts(part), sign, rows, K, count)
-        np.divide(K, count, out=K, where=count > 0.0)
+    K = loco_triangle(grm, group, rows, threads)
     mirror_lower(K)
     return K
+
+
+def loco_triangle(grm: Grm, group: str | None, rows: NDArray[np.int64], threads: int = 1) -> Array:
+    """Return K_(-group) as `loco_matrix` has it, lower triangle only, in one pass."""
+    terms = _loco_terms(grm, group)
+    n = rows.size
+    if grm.whole.counts is None:
+        K = np.empty((n, n))
+        _combine(terms, rows, len(grm.iid), threads, K)
+        return K
+    K, count = np.zeros((n, n)), np.zeros((n, n))
+    for part, sign in terms:
+        add_packed_product(part.values, _counts(part), sign, rows, K, count)
+    np.divide(K, count, out=K, where=count > 0.0)
+    return K
+
+
+def _combine(
+    terms: list[tuple[PackedPart, float]],
+    rows: NDArray[np.int64],
+    n_grm: int,
+    threads: int,
+    K: Array,
+) -> None:
+    """Write the weighted sum of the parts to K's lower triangle."""
+    total = sum(sign * part.n_variants for part, sign in terms) or 1
+    # One term alone has weight 1 exactly: a GRM without a manifest has no count.
+    weights = [sign * part.n_variants / total for part, sign in terms]
+    if len(terms) == 1:
+        terms, weights = terms * 2, [1.0, 0.0]
+    parts = [part.values for part, _ in terms]
+    same = rows.size == n_grm and bool((rows == np.arange(n_grm)).all())
+    picked = rows[:0] if same else rows
+
+    def work(chunk: tuple[int, int]) -> None:
+        combine_packed(parts[0], parts[1], (weights[0], weights[1]), picked, chunk, K)
+        for part, weight in zip(parts[2:], weights[2:], strict=True):
+            add_packed(part, weight, picked, chunk, K)
+
+    over_triangle(rows.size, threads, work)
 
 
 def _loco_terms(grm: Grm, group: str | None) -> list[tuple[PackedPart, float]]:
@@ -209,15 +248,17 @@ def _counts(part: PackedPart) -> Packed:
     return part.counts
 
 
-def centre_and_scale(K: Array) -> float:
+def centre_and_scale(K: Array, threads: int = 1) -> float:
     """Replace K by M K M / grm_scale and return grm_scale = tr(M K M)/n, M = I - 11'/n.
+
+    The lower triangle of K (n, n) is read, both are written.
 
     Raises DegenerateError for a K that is constant, or not finite.
     """
-    row_means = K.mean(axis=1)
-    K -= row_means[:, None]
-    K -= (row_means - row_means.mean())[None, :]
-    scale: float = float(np.trace(K)) / K.shape[0]
+    n = K.shape[0]
+    row_means = _row_sums(K, threads) / n
+    mean = float(row_means.mean())
+    scale: float = float((K.diagonal() - 2.0 * row_means + mean).sum()) / n
     if not np.isfinite(scale):
         raise DegenerateError("E702", "the GRM holds values that are not finite")
     if scale <= 1e-10 * float(np.abs(row_means).max()):
@@ -225,5 +266,15 @@ def centre_and_scale(K: Array) -> float:
             "E703",
             f"the GRM has a mean diagonal of {scale:.3g} after centring: the samples do not differ",
         )
-    K /= scale
+    over_triangle(
+        n, threads, lambda chunk: centre_symmetric(row_means, mean, 1.0 / scale, chunk, K)
+    )
     return scale
+
+
+def _row_sums(K: Array, threads: int) -> Array:
+    """Row sums (n,) of a symmetric matrix from its lower triangle; chunks are added in order."""
+    n = K.shape[0]
+    sums = {chunk: np.zeros(n) for chunk in triangle_chunks(n)}
+    over_triangle(n, threads, lambda chunk: add_row_sums(K, chunk, sums[chunk]))
+    return np.asarray(sum(sums.values()))

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from lmmgwas.errors import DegenerateError
 from lmmgwas.model.samples import StandardTrait
+from lmmgwas.numerics.ascend import ascend, ascend_from
+from lmmgwas.numerics.expansion import ExpandingReml
 from lmmgwas.numerics.likelihood import CholeskyReml, RestrictedLikelihood, SpectralReml
 from lmmgwas.numerics.linalg import NotPositiveDefiniteError
 from lmmgwas.numerics.optimise import (
@@ -31,7 +33,7 @@ Array = NDArray[np.float64]
 
 MIN_RESIDUAL_SHARE = 1e-10
 
-_MIN_DRAFT_SAMPLES = 512
+MIN_DRAFT_SAMPLES = 512
 """Below this a search in float32 saves no time worth having."""
 
 
@@ -113,12 +115,25 @@ def fit_cholesky(
     if h2 is not None:
         optimum = _fixed(likelihood, h2)
     else:
-        draft = likelihood.draft() if trait.values.size >= _MIN_DRAFT_SAMPLES else None
+        draft = likelihood.draft() if trait.values.size >= MIN_DRAFT_SAMPLES else None
         try:
             optimum = _search(likelihood, start, slope, draft)
         except NotPositiveDefiniteError:
             optimum = _search(likelihood, None, 0.0, None)
     return _report(likelihood, optimum, trait, grm_scale, X.shape[1])
+
+
+def fit_expanding(
+    likelihood: ExpandingReml, trait: StandardTrait, grm_scale: float, start: float | None
+) -> NullModel | None:
+    """Fit by REML from factorisations in float32, h2 to 1e-6 or better; None where that fails.
+
+    `start` (the whole-genome h2) saves the grid.
+    """
+    optimum = ascend(likelihood) if start is None else ascend_from(likelihood, start)
+    if optimum is None:
+        return None
+    return _report(likelihood, optimum, trait, grm_scale, likelihood.n_covariates)
 
 
 def _search(
@@ -141,7 +156,7 @@ def _fixed(likelihood: RestrictedLikelihood, h2: float) -> Optimum:
 
 
 def _report(
-    likelihood: RestrictedLikelihood,
+    likelihood: RestrictedLikelihood | ExpandingReml,
     optimum: Optimum,
     trait: StandardTrait,
     grm_scale: float,

@@ -5,49 +5,85 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lmmgwas.model.genotypes import KEPT, REASONS, Calls, Indices, Reason, VariantStats
+from lmmgwas.model.genotypes import KEPT, REASONS, Calls, Reason, VariantStats
 from lmmgwas.model.variant_tests import PERFECT_FIT, ScanResult, wald_tile  # noqa: F401
 from lmmgwas.model.whitening import Precision
 from lmmgwas.numerics.kernels import fill_tile
 
 Array = NDArray[np.float64]
-
-SCAN_TILE = 512
-"""Variants in one tile of the fixed grid: wide enough for BLAS, 20 MB of float64 at n = 5,000."""
+Tile = NDArray[Any]
 
 COLLINEAR_TOLERANCE = 1e-8
 """1 - R2 of a variant on the covariates below which it carries nothing of its own."""
 
+_LEANING = 1e-2
+"""1 - R2 below which a row is projected in float64 whatever the tile's type: float32 leaves
+6e-8 of x where x was, which is nothing beside a tenth of its length and much beside less."""
+
+_TILE_CALLS = 1 << 21
+_FEWEST_ROWS, _MOST_ROWS = 512, 8192
+
+
+def scan_tile(n_samples: int) -> int:
+    """Return the variants in one tile of the fixed grid, which depends on the samples alone.
+
+    Wide enough for BLAS and for the cost of a step in Python, 8 to 10 MB of float32 up to
+    n = 5,000: such a tile stays in the cache between the steps of its journey.
+    """
+    rows = _FEWEST_ROWS
+    while rows < _MOST_ROWS and 2 * rows * n_samples <= _TILE_CALLS:
+        rows *= 2
+    return rows
+
 
 def residual_tile(
     calls: Calls,
-    samples: Indices,
     stats: VariantStats,
     reasons: NDArray[np.int8],
     X: Array,
     rows: int,
-) -> Array:
+    precision: Precision = Precision.DOUBLE,
+) -> Tile:
     """Return the kept variants of a tile, mean-imputed, minus their projection on X.
 
-    calls (b, N); the tile is (rows, n) whatever b, rows that are not tested or not there are
+    calls (b, n); the tile is (rows, n) whatever b, rows that are not tested or not there are
     zero, so that every tile of a run has one shape. X (n, c) is orthonormal and holds the
     intercept. Projecting before the rotation changes no test, keeps digits in float32, and
     shows which variants the covariates span: those are marked COLLINEAR in `reasons`.
     """
-    b, n = calls.shape[0], samples.size
-    tile = np.zeros((rows, n))
+    b, n = calls.shape
+    tile = np.empty((rows, n), dtype=precision.dtype)
+    tile[b:] = 0.0
     scale = (reasons == KEPT).astype(np.float64)
-    fill_tile(calls, samples, stats.mean, scale, tile[:b])
-    total = np.einsum("ij,ij->i", tile[:b], tile[:b])
-    tile -= (tile @ X) @ X.T
-    tile -= (tile @ X) @ X.T  # twice: one pass leaves rounding where X explains nearly all
-    left = np.einsum("ij,ij->i", tile[:b], tile[:b])
-    collinear = (reasons == KEPT) & (left <= COLLINEAR_TOLERANCE * total)
-    reasons[collinear] = REASONS.index(Reason.COLLINEAR)
-    tile[:b][collinear] = 0.0
+    fill_tile(calls, stats.mean, scale, tile)
+    total = scale * stats.variance * stats.n_observed
+    basis = X.astype(precision.dtype, copy=False)
+    along = tile @ basis
+    left = total - np.einsum("ik,ik->i", along[:b], along[:b], dtype=np.float64)
+    tile -= along @ basis.T
+    leaning = np.flatnonzero((left <= _LEANING * total) & (scale > 0.0))
+    if leaning.size:
+        collinear = _project_leaning(calls, stats, X, leaning, total, tile)
+        reasons[collinear] = REASONS.index(Reason.COLLINEAR)
     return tile
 
 
-def to_precision(tile: Array, precision: Precision) -> NDArray[Any]:
-    """Return the tile in the type that is rotated."""
-    return tile.astype(precision.dtype, copy=False)
+def _project_leaning(
+    calls: Calls,
+    stats: VariantStats,
+    X: Array,
+    leaning: NDArray[np.int64],
+    total: Array,
+    out_tile: Tile,
+) -> NDArray[np.int64]:
+    """Project some rows again, in float64 and twice; return those that X spans, set to zero."""
+    exact = np.empty((leaning.size, calls.shape[1]))
+    fill_tile(calls[leaning], stats.mean[leaning], np.ones(leaning.size), exact)
+    exact -= (exact @ X) @ X.T
+    exact -= (exact @ X) @ X.T  # one pass leaves rounding where X explains nearly all
+    left = np.einsum("ij,ij->i", exact, exact)
+    spanned = left <= COLLINEAR_TOLERANCE * total[leaning]
+    exact[spanned] = 0.0
+    out_tile[leaning] = exact
+    collinear: NDArray[np.int64] = leaning[spanned]
+    return collinear

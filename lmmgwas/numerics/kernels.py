@@ -15,25 +15,33 @@ _F = NDArray[np.floating[Any]]
 
 
 @kernel
-def count_calls(
-    calls: NDArray[np.int8], samples: NDArray[np.int64], out: NDArray[np.int64]
+def spread_bytes(
+    packed: NDArray[np.uint8], table: NDArray[np.uint32], out: NDArray[np.uint32]
 ) -> None:
-    """Count copies 0, 1, 2 and missing calls of each variant over `samples`.
+    """Write table[byte] for each byte: four calls of one byte each for the four in a .bed's byte.
 
-    calls (b, N), samples (n,) columns of `calls`, out (b, 4).
+    packed (b, w), table (256,), out (b, w).
     """
+    for j in range(packed.shape[0]):
+        for k in range(packed.shape[1]):
+            out[j, k] = table[packed[j, k]]
+
+
+@kernel
+def count_calls(calls: NDArray[np.int8], out: NDArray[np.int64]) -> None:
+    """Count copies 0, 1, 2 and missing calls of each variant: calls (b, n), out (b, 4)."""
+    n = calls.shape[1]
     for j in range(calls.shape[0]):
         zero = one = two = 0
-        row = calls[j]
-        for i in range(samples.size):
-            call = row[samples[i]]
+        for i in range(n):
+            call = calls[j, i]
             zero += call == 0
             one += call == 1
             two += call == 2
         out[j, 0] = zero
         out[j, 1] = one
         out[j, 2] = two
-        out[j, 3] = samples.size - zero - one - two
+        out[j, 3] = n - zero - one - two
 
 
 @kernel
@@ -47,30 +55,29 @@ def add_missing(calls: NDArray[np.int8], out: NDArray[np.int64]) -> None:
 @kernel
 def fill_tile(
     calls: NDArray[np.int8],
-    samples: NDArray[np.int64],
     centre: NDArray[np.float64],
     scale: NDArray[np.float64],
     out: _F,
 ) -> None:
     """Write (call - centre_j) * scale_j, and 0 (the centre) where the call is missing.
 
-    calls (b, N), samples (n,), centre and scale (b,), out (b, n).
+    calls (b, n), centre and scale (b,), out (b, n). One pass, without branches.
     """
+    value = out[:1, :1].copy()  # of out's type: what is chosen from must have it, too
     for j in range(calls.shape[0]):
-        row = calls[j]
-        low = -centre[j] * scale[j]
-        mid = (1.0 - centre[j]) * scale[j]
-        high = (2.0 - centre[j]) * scale[j]
-        for i in range(samples.size):
-            call = row[samples[i]]
-            value = 0.0
-            if call == 0:
-                value = low
-            elif call == 1:
-                value = mid
-            elif call == 2:
-                value = high
-            out[j, i] = value
+        value[0, 0] = -centre[j] * scale[j]
+        low = value[0, 0]
+        value[0, 0] = (1.0 - centre[j]) * scale[j]
+        mid = value[0, 0]
+        value[0, 0] = (2.0 - centre[j]) * scale[j]
+        high = value[0, 0]
+        value[0, 0] = 0.0
+        none = value[0, 0]
+        for i in range(calls.shape[1]):
+            call = calls[j, i]
+            chosen = low if call == 0 else none
+            chosen = mid if call == 1 else chosen
+            out[j, i] = high if call == 2 else chosen
 
 
 @kernel
@@ -91,37 +98,120 @@ def mask_heterozygotes(
 def pack_rows(
     values: NDArray[np.float64],
     counts: NDArray[np.float64],
-    first: int,
-    stop: int,
+    chunk: tuple[int, int],
     out: NDArray[np.float32],
 ) -> None:
-    """Write rows first..stop of values / counts, each up to its diagonal, one after another.
+    """Write rows of the lower triangle of values / counts to a packed triangle, row by row.
 
     values (n, n); counts (n, n), or (1, 1) where all pairs have one count, which then divides
-    every value; a count of 0 gives 0. out (as many values as the rows have,).
+    every value; a count of 0 gives 0. out (n (n + 1) / 2,).
     """
-    at = 0
     one = counts.shape[0] == 1
-    for i in range(first, stop):
+    for i in range(chunk[0], chunk[1]):
+        start = i * (i + 1) // 2
         for k in range(i + 1):
             count = counts[0, 0] if one else counts[i, k]
-            out[at] = values[i, k] / count if count > 0.0 else 0.0
-            at += 1
+            out[start + k] = values[i, k] / count if count > 0.0 else 0.0
+
+
+@kernel
+def move_lower(chunk: tuple[int, int], out_values: _F, out: NDArray[np.float64]) -> None:
+    """Add rows of a lower triangle to that of out (n, n), and set them to 0 where they were."""
+    for i in range(chunk[0], chunk[1]):
+        for k in range(i + 1):
+            out[i, k] += np.float64(out_values[i, k])
+            out_values[i, k] = 0.0
+
+
+@kernel
+def combine_packed(
+    one: NDArray[np.float32],
+    two: NDArray[np.float32],
+    weights: tuple[float, float],
+    rows: NDArray[np.int64],
+    chunk: tuple[int, int],
+    out: NDArray[np.float64],
+) -> None:
+    """Write rows of the lower triangle of weights[0] * one + weights[1] * two.
+
+    one and two (N (N + 1) / 2,) are packed row by row with diagonal, rows (n,) samples of
+    theirs (none: all), chunk the first row and the one after the last, out (n, n).
+    """
+    u, v = weights
+    for i in range(chunk[0], chunk[1]):
+        if rows.size == 0:
+            start = i * (i + 1) // 2
+            line_one = one[start : start + i + 1]
+            line_two = two[start : start + i + 1]
+            for k in range(i + 1):
+                out[i, k] = u * np.float64(line_one[k]) + v * np.float64(line_two[k])
+            continue
+        for k in range(i + 1):
+            a = max(rows[i], rows[k])
+            at = a * (a + 1) // 2 + min(rows[i], rows[k])
+            out[i, k] = u * np.float64(one[at]) + v * np.float64(two[at])
 
 
 @kernel
 def add_packed(
-    packed: NDArray[np.float32], weight: float, rows: NDArray[np.int64], out: NDArray[np.float64]
+    packed: NDArray[np.float32],
+    weight: float,
+    rows: NDArray[np.int64],
+    chunk: tuple[int, int],
+    out: NDArray[np.float64],
 ) -> None:
-    """Add weight * (rows and columns of a packed lower triangle) to the lower triangle of out.
-
-    packed (N (N + 1) / 2,) row by row with diagonal, rows (n,), out (n, n).
-    """
-    for i in range(rows.size):
+    """Add weight * packed to rows of the lower triangle of out; shapes as in `combine_packed`."""
+    for i in range(chunk[0], chunk[1]):
         for k in range(i + 1):
-            a = max(rows[i], rows[k])
-            b = min(rows[i], rows[k])
-            out[i, k] += weight * packed[a * (a + 1) // 2 + b]
+            a, b = (i, k) if rows.size == 0 else (rows[i], rows[k])
+            if a < b:
+                a, b = b, a
+            out[i, k] += weight * np.float64(packed[a * (a + 1) // 2 + b])
+
+
+@kernel
+def add_row_sums(
+    matrix: NDArray[np.float64], chunk: tuple[int, int], out: NDArray[np.float64]
+) -> None:
+    """Add to out (n,) what rows of a lower triangle give to the sums of the symmetric matrix."""
+    for i in range(chunk[0], chunk[1]):
+        line = matrix[i, :i]
+        s0 = s1 = s2 = s3 = 0.0
+        whole = i // 4 * 4
+        for k in range(0, whole, 4):
+            s0 += line[k]
+            s1 += line[k + 1]
+            s2 += line[k + 2]
+            s3 += line[k + 3]
+        for k in range(whole, i):
+            s0 += line[k]
+        out[i] += (s0 + s1) + (s2 + s3) + matrix[i, i]
+        for k in range(i):
+            out[k] += line[k]
+
+
+@kernel
+def centre_symmetric(
+    means: NDArray[np.float64],
+    shift: float,
+    scale: float,
+    chunk: tuple[int, int],
+    out: NDArray[np.float64],
+) -> None:
+    """Replace out_ik by (out_ik - means_i - means_k + shift) * scale, in both triangles.
+
+    Rows of the lower triangle are read, in blocks that fit the cache; out (n, n), means (n,).
+    """
+    step = 64
+    for top in range(chunk[0], chunk[1], step):
+        for left in range(0, min(top + step, chunk[1]), step):
+            for i in range(top, min(top + step, chunk[1])):
+                for k in range(left, min(left + step, i + 1)):
+                    value = (out[i, k] - means[i] - means[k] + shift) * scale
+                    out[i, k] = value
+            for k in range(left, min(left + step, chunk[1])):
+                for i in range(max(top, k), min(top + step, chunk[1])):
+                    out[k, i] = out[i, k]
 
 
 @kernel
@@ -178,3 +268,14 @@ def mirror_lower(out: _F) -> None:
             for i in range(top, min(top + step, n)):
                 for k in range(left, min(left + step, i)):
                     out[k, i] = out[i, k]
+
+
+@kernel
+def weigh_lower(
+    K: NDArray[np.float64], weight: float, ridge: float, chunk: tuple[int, int], out: _F
+) -> None:
+    """Write rows of the lower triangle of weight * K + ridge * I, in the type of out (n, n)."""
+    for i in range(chunk[0], chunk[1]):
+        for k in range(i):
+            out[i, k] = weight * K[i, k]
+        out[i, i] = weight * K[i, i] + ridge

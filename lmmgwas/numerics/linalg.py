@@ -1,7 +1,8 @@
-"""The one door to LAPACK and BLAS for large matrices: integer sizes and results are checked.
+"""The one door to LAPACK and BLAS for large matrices: layouts, sizes and results are checked.
 
 Matrices are symmetric or lower triangular in C order. LAPACK sees their transposes in
-Fortran order, hence the upper triangle in the calls below; nothing is copied.
+Fortran order, hence the upper triangle in the calls below; nothing is copied. No call holds
+the GIL, so that other threads read, write and answer signals meanwhile.
 """
 
 from typing import Any
@@ -9,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
-from scipy.linalg import blas, lapack
 
+from lmmgwas.numerics.blas import call, call_lapack
 from lmmgwas.numerics.kernels import strict_lower_square_sum
 
 Array = NDArray[np.float64]
@@ -24,32 +25,54 @@ class NotPositiveDefiniteError(ArithmeticError):
     """A matrix that must be positive definite is not, to working precision."""
 
 
+def _require(*matrices: Real) -> None:
+    """Raise unless all are writable C-contiguous matrices of one floating type."""
+    kinds = {matrix.dtype for matrix in matrices}
+    if len(kinds) != 1 or kinds.pop() not in (np.float32, np.float64):
+        raise TypeError("matrices must be all float32 or all float64")
+    for matrix in matrices:
+        if matrix.ndim != 2 or not matrix.flags.c_contiguous or not matrix.flags.writeable:
+            raise ValueError("a matrix is not a writable C-contiguous one: BLAS would need a copy")
+
+
+def _require_square(matrix: Real, n: int) -> None:
+    if matrix.shape != (n, n):
+        raise ValueError(f"expected a matrix of {n} by {n}, got {matrix.shape}")
+
+
 def cholesky_in_place(V: Real) -> Real:
     """Return L of V = L L', in the lower triangle of V's own memory (the upper is left as it was).
 
     Raises NotPositiveDefiniteError. n^3/3 operations.
     """
-    potrf = lapack.get_lapack_funcs("potrf", (V,))
-    factor, info = potrf(V.T, lower=0, clean=0, overwrite_a=1)
+    _require(V)
+    n = V.shape[0]
+    _require_square(V, n)
+    info = call_lapack("potrf", b"U", n, V, n)
     if info != 0:
-        raise NotPositiveDefiniteError(f"leading minor {info} of {V.shape[0]} is not positive")
-    if not np.isfinite(factor.diagonal()).all():  # OpenBLAS lets NaN through without a word
+        raise NotPositiveDefiniteError(f"leading minor {info} of {n} is not positive")
+    if not np.isfinite(V.diagonal()).all():  # OpenBLAS lets NaN through without a word
         raise NotPositiveDefiniteError("the matrix holds values that are not finite")
-    if factor.ctypes.data != V.ctypes.data:
-        raise ArithmeticError("LAPACK worked on a copy: the matrix is not C-contiguous")
     return V
+
+
+def inverse_in_place(L: Real) -> Real:
+    """Return V^-1 of V = L L', its lower triangle only, in L's own memory. 2/3 n^3 operations."""
+    _require(L)
+    n = L.shape[0]
+    _require_square(L, n)
+    info = call_lapack("potri", b"U", n, L, n)
+    if info != 0:
+        raise NotPositiveDefiniteError(f"diagonal element {info} of the factor is zero")
+    return L
 
 
 def inverse_norms_in_place(L: Real) -> tuple[float, float]:
     """Return the trace of V^-1 and its squared Frobenius norm, given V = L L'; destroys L.
 
-    2/3 n^3 operations.
+    2/3 n^3 operations. What is left in L is V^-1, lower triangle.
     """
-    potri = lapack.get_lapack_funcs("potri", (L,))
-    inverse, info = potri(L.T, lower=0, overwrite_c=1)
-    if info != 0:
-        raise NotPositiveDefiniteError(f"diagonal element {info} of the factor is zero")
-    lower = inverse.T
+    lower = inverse_in_place(L)
     diagonal = lower.diagonal().astype(np.float64)
     off = float(strict_lower_square_sum(lower))
     return float(diagonal.sum()), float(diagonal @ diagonal) + 2.0 * off
@@ -57,13 +80,35 @@ def inverse_norms_in_place(L: Real) -> tuple[float, float]:
 
 def solve_lower(L: Real, columns: Real, *, transposed: bool = False) -> Real:
     """Return L^-1 B, or L'^-1 B, in float64 for B of shape (n,) or (n, k)."""
-    trsm = blas.get_blas_funcs("trsm", (L,))
-    right = np.array(columns, dtype=L.dtype, order="F", ndmin=2, copy=True)
-    right = right.T if columns.ndim == 1 else right
-    solved = trsm(
-        1.0, L.T, np.asfortranarray(right), side=0, lower=0, trans_a=0 if transposed else 1
-    )
-    return np.asarray(solved, dtype=np.float64).reshape(columns.shape)
+    rows = np.array(columns.T, dtype=L.dtype, order="C", ndmin=2, copy=True)
+    _solve_rows(L, rows, transposed=transposed)
+    return np.ascontiguousarray(rows.T, dtype=np.float64).reshape(columns.shape)
+
+
+def solve_lower_rows(L: Real, rows: Real, *, transposed: bool = False) -> Array:
+    """Return L^-1 x, or L'^-1 x, in float64 for each row x of `rows` (k, n)."""
+    solved = np.array(rows, dtype=L.dtype, order="C")
+    _solve_rows(L, solved, transposed=transposed)
+    return solved.astype(np.float64)
+
+
+def multiply_lower_transposed(L: Real, rows: Real) -> Array:
+    """Return L'x in float64 for each row x of `rows` (k, n)."""
+    product = np.array(rows, dtype=L.dtype, order="C")
+    _require(L, product)
+    n = L.shape[0]
+    call("trmm", b"L", b"U", b"N", b"N", n, len(product), 1.0, L, n, product, n)
+    return product.astype(np.float64)
+
+
+def multiply_symmetric(M: Real, rows: Real) -> Array:
+    """Return M x in float64 for each row x of `rows` (k, n), M (n, n) by its lower triangle."""
+    right = np.array(rows, dtype=M.dtype, order="C")
+    product = np.empty_like(right)
+    _require(M, right)
+    n = M.shape[0]
+    call("symm", b"L", b"U", n, len(right), 1.0, M, n, right, n, 0.0, product, n)
+    return product.astype(np.float64)
 
 
 def solve_lower_rows_in_place(L: Real, rows: Real) -> Real:
@@ -71,19 +116,28 @@ def solve_lower_rows_in_place(L: Real, rows: Real) -> Real:
 
     n^2 operations per row. One call for the whole tile.
     """
-    trsm = blas.get_blas_funcs("trsm", (L, rows))
-    solved = trsm(1.0, L.T, rows.T, side=0, lower=0, trans_a=1, overwrite_b=1)
-    if solved.ctypes.data != rows.ctypes.data:
-        raise ArithmeticError("BLAS worked on a copy: the tile is not C-contiguous")
+    _solve_rows(L, rows, transposed=False)
     return rows
+
+
+def _solve_rows(L: Real, rows: Real, *, transposed: bool) -> None:
+    _require(L, rows)
+    n = L.shape[0]
+    _require_square(L, n)
+    if rows.shape[1] != n:
+        raise ValueError(f"rows of {rows.shape[1]} values, the factor has {n}")
+    if rows.shape[0]:
+        side = b"N" if transposed else b"T"
+        call("trsm", b"L", b"U", side, b"N", n, rows.shape[0], 1.0, L, n, rows, n)
 
 
 def add_outer_in_place(rows: Real, out: Real) -> None:
     """Add rows' rows to the lower triangle of out (n, n), for rows of shape (T, n)."""
-    syrk = blas.get_blas_funcs("syrk", (rows,))
-    result = syrk(1.0, rows.T, beta=1.0, c=out.T, trans=0, lower=0, overwrite_c=1)
-    if result.ctypes.data != out.ctypes.data:
-        raise ArithmeticError("BLAS worked on a copy: the sum is not C-contiguous")
+    _require(rows, out)
+    n = rows.shape[1]
+    _require_square(out, n)
+    if rows.shape[0]:
+        call("syrk", b"U", b"N", n, rows.shape[0], 1.0, rows, n, 1.0, out, n)
 
 
 def symmetric_eigen(K: Array) -> tuple[Array, Array]:
@@ -96,10 +150,29 @@ def symmetric_eigen(K: Array) -> tuple[Array, Array]:
     probes = np.unique([0, n // 2, n - 1])
     picked = np.unique(np.linspace(0, n - 1, min(n, 16)).astype(np.int64))
     sample_rows = K[picked].copy()
-    driver = "evd" if n <= _EVD_MAX_N else "evr"
-    S, U = linalg.eigh(K, driver=driver, overwrite_a=True, check_finite=False)
+    S, U = _divide_and_conquer(K) if n <= _EVD_MAX_N else _robust_representations(K)
     residual = sample_rows @ U[:, probes] - U[np.ix_(picked, probes)] * S[probes]
     bound = 1e-9 * max(1.0, float(np.abs(S).max()))
     if not np.isfinite(S).all() or not np.abs(residual).max() <= bound:
         raise ArithmeticError("the eigendecomposition does not reproduce its matrix")
+    return S, U
+
+
+def _divide_and_conquer(K: Array) -> tuple[Array, Array]:
+    """?syevd, the eigenvectors in K's own memory."""
+    _require(K)
+    n = K.shape[0]
+    _require_square(K, n)
+    S = np.empty(n)
+    work = np.empty(1 + 6 * n + 2 * n * n)
+    iwork = np.empty(3 + 5 * n, dtype=np.int32)
+    info = call_lapack("syevd", b"V", b"U", n, K, n, S, work, work.size, iwork, iwork.size)
+    if info != 0:
+        raise ArithmeticError(f"the eigendecomposition did not converge (info {info})")
+    return S, K.T
+
+
+def _robust_representations(K: Array) -> tuple[Array, Array]:
+    """?syevr, whose workspace is small; slower."""
+    S, U = linalg.eigh(K, driver="evr", overwrite_a=True, check_finite=False)
     return S, U

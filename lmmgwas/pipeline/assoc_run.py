@@ -61,7 +61,7 @@ def run_assoc(job: AssocJob, log: Logbook, outputs: OutputSet) -> None:
 
 def _plan(job: AssocJob, log: Logbook, outputs: OutputSet) -> Study:
     """Read all inputs and refuse what can be refused before the work."""
-    genotypes = open_genotypes(job.genotypes, job.run.threads, log)
+    genotypes = open_genotypes(job.genotypes, log)
     tables = read_study_tables(job.tables, genotypes, log)
     if job.model.condition:
         extra = condition_covariates(genotypes, job.model.condition, log)
@@ -188,6 +188,7 @@ def _analyse_one(
         job.model.loco,
         job.test.include_nonautosomal,
         job.run.block_size,
+        job.run.threads,
     )
     progress = Progress(log, "scan", len(study.variants), quiet=job.run.verbosity == 0)
     outcome = run_scan(scan, traits, progress, log)

@@ -7,6 +7,7 @@ that one command or two give the same bytes.
 import hashlib
 import json
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,14 @@ from lmmgwas.errors import DegenerateError
 from lmmgwas.io.atomic import OutputSet
 from lmmgwas.io.grm_files import FORMAT_VERSION, GrmPaths, open_grm, write_eigen, write_triangle
 from lmmgwas.model.chromosomes import Role
-from lmmgwas.model.genotypes import Calls, Samples, Variants, count_block, iter_tiles, variant_stats
+from lmmgwas.model.genotypes import (
+    Samples,
+    Variants,
+    calls_of,
+    count_block,
+    read_tile,
+    variant_stats,
+)
 from lmmgwas.model.grm import (
     GRM_TILE,
     GrmSum,
@@ -32,14 +40,16 @@ from lmmgwas.model.grm import (
 )
 from lmmgwas.model.spectrum import decompose
 from lmmgwas.numerics.kernels import fill_tile, pack_rows
+from lmmgwas.numerics.parallel import ordered_map, over_triangle
 from lmmgwas.pipeline.inputs import Genotypes, choose_variants, open_genotypes
 from lmmgwas.pipeline.logbook import Logbook, Progress
-from lmmgwas.pipeline.options import GenotypeOptions, GrmJob, GrmOptions
+from lmmgwas.pipeline.options import GenotypeOptions, GrmJob, GrmOptions, RunOptions
 from lmmgwas.pipeline.pca_run import keep_components, require_components
 
 Array = NDArray[np.float64]
 
-_PACK_VALUES = 1 << 22  # values of a triangle that are packed at a time: 16 MB
+_TILES_AHEAD = 3  # read and filled before they are summed
+_AT_ONCE = 1 << 20  # constants written at a time
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,22 +60,14 @@ class GrmTask:
     variants: Variants  # chosen, autosomal, in output order
     options: GrmOptions
     block_size: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _GroupSum:
-    """The sums of one group; counts are None unless pairs have their own."""
-
-    values: Array  # (n, n) lower triangle of Z Z'
-    counts: Array | None  # (n, n) lower triangle, variants seen jointly
-    used: NDArray[np.int64]  # rows of the .bim that took part
+    threads: int
 
 
 def run_grm(job: GrmJob, log: Logbook, outputs: OutputSet) -> None:
     """`lmmgwas grm`: build the set and keep it."""
     paths = GrmPaths(job.run.out)
-    genotypes = open_genotypes(job.genotypes, job.run.threads, log)
-    task = plan_grm(genotypes, job.genotypes, job.grm, job.run.block_size, log)
+    genotypes = open_genotypes(job.genotypes, log)
+    task = plan_grm(genotypes, job.genotypes, job.grm, job.run, log)
     finals = grm_files(paths, task, eigen=job.eigen)
     if job.n_components is not None:
         require_components(job.n_components, genotypes.kept.size)
@@ -89,7 +91,7 @@ def plan_grm(
     genotypes: Genotypes,
     options: GenotypeOptions,
     grm: GrmOptions,
-    block_size: int,
+    run: RunOptions,
     log: Logbook,
 ) -> GrmTask:
     """Choose the GRM's variants: autosomes, by name and place."""
@@ -98,7 +100,8 @@ def plan_grm(
         raise DegenerateError(
             "E215", "no variant lies on an autosome, and the GRM is made of those: give --grm"
         )
-    return GrmTask(genotypes, choose_variants(autosomal, grm.choice, options, log), grm, block_size)
+    chosen = choose_variants(autosomal, grm.choice, options, log)
+    return GrmTask(genotypes, chosen, grm, run.block_size, run.threads)
 
 
 def grm_files(paths: GrmPaths, task: GrmTask, *, eigen: bool = False) -> list[Path]:
@@ -117,38 +120,121 @@ def grm_files(paths: GrmPaths, task: GrmTask, *, eigen: bool = False) -> list[Pa
 def build_grm(
     task: GrmTask, paths: GrmPaths, outputs: OutputSet, log: Logbook, *, quiet: bool
 ) -> None:
-    """Write the set under temporary names of `outputs`."""
+    """Write the set under temporary names of `outputs`.
+
+    One part is written to disk while the next group is summed.
+    """
     rows = task.genotypes.kept
-    total = np.zeros((rows.size, rows.size))
-    total_counts = np.zeros_like(total) if task.options.pairwise else None
+    sums = _Sums(rows.size, task.threads, pairwise=task.options.pairwise)
     groups: list[dict[str, Any]] = []
     used: list[NDArray[np.int64]] = []
     progress = Progress(log, "GRM", len(task.variants), quiet=quiet)
-    sums = GrmSum(rows.size)
-    counts = GrmSum(rows.size) if task.options.pairwise else None
-    for group in task.variants.groups():
-        variants = task.variants.in_group(group)
-        summed = _sum_group(task, variants, sums, counts, progress)
-        used.append(summed.used)
-        groups.append({"name": group, "n_variants": int(summed.used.size)})
-        total += summed.values
-        if total_counts is not None and summed.counts is not None:
-            total_counts += summed.counts
-        _write_part(paths, group, summed, outputs)
+    with ThreadPoolExecutor(1) as writer:
+        written: list[Future[None]] = []
+        for group in task.variants.groups():
+            used.append(_sum_group(task, task.variants.in_group(group), sums, progress))
+            groups.append({"name": group, "n_variants": int(used[-1].size)})
+            _drain(written)  # one part waits for the disk at a time
+            written = _submit(
+                writer, paths, group, sums.close(used[-1].size), used[-1].size, outputs
+            )
+        everything = np.concatenate(used)
+        _refuse_empty(everything, task)
+        _drain(written)
+        _drain(_submit(writer, paths, None, sums.whole(everything.size), everything.size, outputs))
     progress.close()
-    everything = _GroupSum(total, total_counts, np.concatenate(used))
-    _refuse_empty(everything, task)
-    _write_part(paths, None, everything, outputs)
     outputs.write_text(paths.ids, _id_lines(task.genotypes.samples, rows))
-    outputs.write_text(paths.manifest, _manifest(task, groups, everything.used))
+    outputs.write_text(paths.manifest, _manifest(task, groups, everything))
     log.say(
-        f"GRM: {everything.used.size:,} of {len(task.variants):,} autosomal variants "
+        f"GRM: {everything.size:,} of {len(task.variants):,} autosomal variants "
         f"({task.options.model}) in {len(groups)} LOCO groups, {rows.size:,} samples"
     )
 
 
-def _refuse_empty(everything: _GroupSum, task: GrmTask) -> None:
-    if everything.used.size == 0:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Triangles:
+    """What is written of a group: means, and counts where pairs have their own."""
+
+    values: NDArray[np.float32]  # (n (n + 1) / 2,)
+    counts: NDArray[np.float32] | None
+
+
+class _Sums:
+    """The sums of the group at hand and of all groups before it, lower triangles."""
+
+    def __init__(self, n_samples: int, threads: int, *, pairwise: bool) -> None:
+        self.values = GrmSum(n_samples, threads)
+        self.counts = GrmSum(n_samples, threads) if pairwise else None
+        self._total = np.zeros((n_samples, n_samples))
+        self._total_counts = np.zeros((n_samples, n_samples)) if pairwise else None
+        self._threads = threads
+
+    def close(self, n_variants: int) -> _Triangles:
+        """End a group: return its means, and move its sums to the totals."""
+        self.values.flush()
+        counts = None
+        if self.counts is not None and self._total_counts is not None:
+            self.counts.flush()
+            counts = self.counts.total
+        triangles = self._divide(self.values.total, counts, n_variants)
+        self.values.move_to(self._total)
+        if self.counts is not None and self._total_counts is not None:
+            self.counts.move_to(self._total_counts)
+        return triangles
+
+    def whole(self, n_variants: int) -> _Triangles:
+        """Return the means over all groups."""
+        return self._divide(self._total, self._total_counts, n_variants)
+
+    def _divide(self, values: Array, counts: Array | None, n_variants: int) -> _Triangles:
+        if counts is None:
+            return _Triangles(self._pack(values, np.full((1, 1), float(n_variants))), None)
+        return _Triangles(self._pack(values, counts), self._pack(counts, np.ones((1, 1))))
+
+    def _pack(self, values: Array, divisor: Array) -> NDArray[np.float32]:
+        n = values.shape[0]
+        packed = np.empty(n * (n + 1) // 2, dtype=np.float32)
+        over_triangle(n, self._threads, lambda chunk: pack_rows(values, divisor, chunk, packed))
+        return packed
+
+
+def _drain(written: list[Future[None]]) -> None:
+    """Wait for files that are being written; raise what went wrong there."""
+    for future in written:
+        future.result()
+
+
+def _submit(
+    writer: ThreadPoolExecutor,
+    paths: GrmPaths,
+    group: str | None,
+    triangles: _Triangles,
+    n_variants: int,
+    outputs: OutputSet,
+) -> list[Future[None]]:
+    """Begin to write a part; the whole matrix has a file of counts, too."""
+    futures = [
+        writer.submit(write_triangle, outputs.temporary(paths.values(group)), [triangles.values])
+    ]
+    counts = triangles.counts
+    if counts is not None:
+        target = outputs.temporary(paths.counts(group))
+        futures.append(writer.submit(write_triangle, target, [counts]))
+    elif group is None:
+        target = outputs.temporary(paths.counts(None))
+        constant = (np.full(n, n_variants, dtype=np.float32) for n in _lengths(triangles.values))
+        futures.append(writer.submit(write_triangle, target, constant))
+    return futures
+
+
+def _lengths(packed: NDArray[np.float32]) -> Iterator[int]:
+    """How many values to write at a time."""
+    for start in range(0, packed.size, _AT_ONCE):
+        yield min(_AT_ONCE, packed.size - start)
+
+
+def _refuse_empty(used: NDArray[np.int64], task: GrmTask) -> None:
+    if used.size == 0:
         raise DegenerateError(
             "E216",
             f"none of {len(task.variants):,} variants is polymorphic and passes --grm-maf "
@@ -158,85 +244,54 @@ def _refuse_empty(everything: _GroupSum, task: GrmTask) -> None:
 
 
 def _sum_group(
-    task: GrmTask,
-    variants: Variants,
-    sums: GrmSum,
-    counts: GrmSum | None,
-    progress: Progress,
-) -> _GroupSum:
-    """Sum Z Z' over a group's variants, tile by tile of the fixed grid.
+    task: GrmTask, variants: Variants, sums: _Sums, progress: Progress
+) -> NDArray[np.int64]:
+    """Sum Z Z' over a group's variants; return the rows of the .bim that took part.
 
-    The sums are views of memory that the next group overwrites.
+    Tile by tile of the fixed grid: the next tiles are read and filled while BLAS works on
+    this one.
     """
-    sums.clear()
-    if counts is not None:
-        counts.clear()
-    used: list[NDArray[np.int64]] = []
-    for where, tile, observed in _standardised_tiles(task, variants, used):
-        sums.add(tile)
-        if counts is not None:
-            counts.add(observed)
-        progress.advance(where.stop - where.start)
-    sums.flush()
-    if counts is not None:
-        counts.flush()
-    index = np.concatenate(used) if used else np.empty(0, dtype=np.int64)
-    return _GroupSum(sums.total, counts.total if counts else None, index)
+    used = [np.empty(0, dtype=np.int64)]
+    starts = range(0, len(variants), GRM_TILE)
+
+    def prepare(start: int) -> _GrmTile:
+        return _standardised_tile(task, variants.source_index[start : start + GRM_TILE])
+
+    for tile in ordered_map(prepare, starts, 1, _TILES_AHEAD):
+        sums.values.add(tile.values)
+        if sums.counts is not None:
+            sums.counts.add(tile.observed)
+        used.append(tile.used)
+        progress.advance(tile.n_read)
+    return np.concatenate(used)
 
 
-def _standardised_tiles(
-    task: GrmTask, variants: Variants, used: list[NDArray[np.int64]]
-) -> Iterator[tuple[slice, NDArray[np.float32], NDArray[np.float32]]]:
-    """Yield tiles (GRM_TILE, n) of Z' and of observed calls; rows that take no part are zero."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _GrmTile:
+    """A tile of the fixed grid; rows that take no part are zero."""
+
+    values: NDArray[np.float32]  # (GRM_TILE, n) of Z'
+    observed: NDArray[np.float32]  # (GRM_TILE, n) 1 where a call is there, for `pairwise`
+    used: NDArray[np.int64]  # rows of the .bim that take part
+    n_read: int
+
+
+def _standardised_tile(task: GrmTask, index: NDArray[np.int64]) -> _GrmTile:
+    """Read a tile's calls, count them, and fill its rows in one pass."""
     rows = task.genotypes.kept
-    source = task.genotypes.source
-    tile = np.zeros((GRM_TILE, rows.size), dtype=np.float32)
-    observed = np.zeros_like(tile) if task.options.pairwise else tile
-    for where, calls in iter_tiles(source, variants.source_index, GRM_TILE, task.block_size):
-        stats = variant_stats(count_block(calls, rows))
-        kept = kept_in_grm(stats, task.options.filters)
-        centre, scale = variant_scale(stats, task.options.model)
-        scale[~kept] = 0.0
-        tile[len(calls) :] = 0.0
-        fill_tile(calls, rows, centre, scale, tile)
-        if task.options.pairwise:
-            observed[:] = 0.0
-            observed[: len(calls)][kept] = _observed(calls, rows, kept)
-        used.append(variants.source_index[where][kept])
-        yield where, tile, observed
-
-
-def _observed(
-    calls: Calls, rows: NDArray[np.int64], kept: NDArray[np.bool_]
-) -> NDArray[np.float32]:
-    """1 where a call is there, 0 where it is missing."""
-    return (calls[kept][:, rows] >= 0).astype(np.float32)
-
-
-def _write_part(paths: GrmPaths, group: str | None, summed: _GroupSum, outputs: OutputSet) -> None:
-    """Divide by the counts and write one triangle (two where pairs have their own counts)."""
-    values, counts = summed.values, summed.counts
-    n = values.shape[0]
-    divisor = np.full((1, 1), float(summed.used.size)) if counts is None else counts
-    write_triangle(outputs.temporary(paths.values(group)), _packed(values, divisor))
-    if counts is not None:
-        one = np.ones((1, 1))
-        write_triangle(outputs.temporary(paths.counts(group)), _packed(counts, one))
-    elif group is None:
-        constant = np.full(n, summed.used.size, dtype=np.float32)
-        rows = (constant[: i + 1] for i in range(n))
-        write_triangle(outputs.temporary(paths.counts(None)), rows)
-
-
-def _packed(values: Array, counts: Array) -> Iterator[NDArray[np.float32]]:
-    """Yield values / counts as a packed lower triangle, some rows at a time."""
-    n = values.shape[0]
-    step = max(1, _PACK_VALUES // n)
-    for first in range(0, n, step):
-        stop = min(first + step, n)
-        rows = np.empty((stop * (stop + 1) - first * (first + 1)) // 2, dtype=np.float32)
-        pack_rows(values, counts, first, stop, rows)
-        yield rows
+    calls = calls_of(read_tile(task.genotypes.source, index, task.block_size), rows)
+    stats = variant_stats(count_block(calls, np.arange(rows.size)))
+    kept = kept_in_grm(stats, task.options.filters)
+    centre, scale = variant_scale(stats, task.options.model)
+    scale[~kept] = 0.0
+    tile = np.empty((GRM_TILE, rows.size), dtype=np.float32)
+    tile[len(calls) :] = 0.0
+    fill_tile(calls, centre, scale, tile)
+    observed = tile
+    if task.options.pairwise:
+        observed = np.zeros_like(tile)
+        observed[: len(calls)][kept] = calls[kept] >= 0
+    return _GrmTile(tile, observed, index[kept], index.size)
 
 
 def _id_lines(samples: Samples, rows: NDArray[np.int64]) -> str:

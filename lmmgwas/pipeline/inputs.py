@@ -79,9 +79,9 @@ class SampleIndex:
         return np.array([self._by_iid.get(name, [-1])[0] for name in iid], dtype=np.int64)
 
 
-def open_genotypes(options: GenotypeOptions, threads: int, log: Logbook) -> Genotypes:
+def open_genotypes(options: GenotypeOptions, log: Logbook) -> Genotypes:
     """Open the file set, say what it holds, and apply `--keep` and `--remove`."""
-    source = _open_files(options.files, threads, log)
+    source = _open_files(options.files, log)
     variants, labels = arrange_variants(
         source.variants, options.karyotype, options.min_loco_variants
     )
@@ -92,8 +92,8 @@ def open_genotypes(options: GenotypeOptions, threads: int, log: Logbook) -> Geno
     return Genotypes(source, variants, kept[~high[kept]], high, index)
 
 
-def _open_files(files: FileSet, threads: int, log: Logbook) -> BedSource | JoinedSource:
-    source = _open_source(files, threads)
+def _open_files(files: FileSet, log: Logbook) -> BedSource | JoinedSource:
+    source = _open_source(files)
     log.say(
         f"Genotypes: {len(source.samples):,} samples, {len(source.variants):,} variants "
         f"({files.bed})"
@@ -105,19 +105,17 @@ def _open_files(files: FileSet, threads: int, log: Logbook) -> BedSource | Joine
     return source
 
 
-def _open_source(files: FileSet, threads: int) -> BedSource | JoinedSource:
+def _open_source(files: FileSet) -> BedSource | JoinedSource:
     """One file set, or one for each chromosome where the name holds an @."""
     if PLACEHOLDER not in files.bed.name:
-        return BedSource.open(files.bed, files.bim, files.fam, threads)
+        return BedSource.open(files.bed, files.bim, files.fam)
 
     def fill(path: Path, label: str) -> Path:
         return path.with_name(path.name.replace(PLACEHOLDER, label))
 
     return JoinedSource(
         [
-            BedSource.open(
-                fill(files.bed, label), fill(files.bim, label), fill(files.fam, label), threads
-            )
+            BedSource.open(fill(files.bed, label), fill(files.bim, label), fill(files.fam, label))
             for label in find_labels(files.bed)
         ]
     )

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lmmgwas.errors import DegenerateError, FileAccessError
 from lmmgwas.io.atomic import OutputSet
 from lmmgwas.io.grm_files import GrmPaths, open_grm, read_eigen
-from lmmgwas.model.grm import Grm, centre_and_scale, check_loco, loco_matrix, require_groups
+from lmmgwas.model.grm import Grm, centre_and_scale, check_loco, loco_triangle, require_groups
 from lmmgwas.model.spectrum import SpectralDecomposition, matches
 from lmmgwas.pipeline.grm_run import GrmTask, build_grm, plan_grm
 from lmmgwas.pipeline.inputs import Genotypes, open_genotypes
@@ -46,11 +46,12 @@ class Relatedness:
     grm: Grm
     manifest: dict[str, Any] | None
     paths: GrmPaths
+    threads: int = 1
 
     def matrix(self, group: str | None, rows: NDArray[np.int64]) -> tuple[Array, float]:
         """Return K (n, n) without `group`, centred and scaled, and its grm_scale."""
-        K = loco_matrix(self.grm, group, rows)
-        return K, centre_and_scale(K)
+        K = loco_triangle(self.grm, group, rows, self.threads)
+        return K, centre_and_scale(K, self.threads)
 
     def kept_decomposition(
         self, group: str | None, rows: NDArray[np.int64], K: Array, grm_scale: float
@@ -84,8 +85,8 @@ def plan_relatedness(job: AssocJob, genotypes: Genotypes, log: Logbook) -> Plann
     built_from = genotypes
     if job.model.grm_bfile is not None:
         files = FileSet.of(job.model.grm_bfile, None, None, None)
-        built_from = open_genotypes(replace(job.genotypes, files=files), job.run.threads, log)
-    task = plan_grm(built_from, job.genotypes, job.grm, job.run.block_size, log)
+        built_from = open_genotypes(replace(job.genotypes, files=files), log)
+    task = plan_grm(built_from, job.genotypes, job.grm, job.run, log)
     return PlannedGrm(_rows_when_built(built_from, genotypes), task, None)
 
 
@@ -123,7 +124,7 @@ def opened(planned: PlannedGrm, job: AssocJob, log: Logbook) -> Iterator[Related
     if planned.task is None:
         prefix = planned.prefix or Path()
         grm, manifest = open_grm(prefix)
-        yield Relatedness(grm, manifest, GrmPaths(prefix))
+        yield Relatedness(grm, manifest, GrmPaths(prefix), job.run.threads)
         return
     parent = job.run.tmpdir if job.run.tmpdir is not None else job.run.out.parent
     try:
@@ -136,6 +137,6 @@ def opened(planned: PlannedGrm, job: AssocJob, log: Logbook) -> Iterator[Related
             build_grm(planned.task, paths, files, log, quiet=job.run.verbosity == 0)
             files.commit()
         grm, manifest = open_grm(paths.prefix)
-        yield Relatedness(grm, manifest, paths)
+        yield Relatedness(grm, manifest, paths, job.run.threads)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

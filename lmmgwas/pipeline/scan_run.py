@@ -1,7 +1,9 @@
 """One analysis: null models and scan of all LOCO groups, tile by tile.
 
 The journey of a tile: calls -> counts and reasons -> residual on the covariates -> rotated
-(one BLAS call) -> tests of each trait -> rows. LOCO is another GRM through the same loop.
+(one BLAS call) -> tests of each trait -> compressed rows. Each thread takes whole tiles through
+all of it, BLAS on one thread each; the rows are written in the order of the tiles. LOCO is
+another GRM through the same loop.
 """
 
 from dataclasses import dataclass
@@ -27,17 +29,21 @@ from lmmgwas.model.genotypes import (
     VariantFilters,
     Variants,
     VariantStats,
+    calls_of,
     count_block,
     exclusion_reasons,
-    iter_tiles,
+    read_tile,
     variant_stats,
 )
 from lmmgwas.model.null_model import NullModel
 from lmmgwas.model.samples import SampleTable
-from lmmgwas.model.scan import SCAN_TILE, residual_tile, to_precision
+from lmmgwas.model.scan import residual_tile, scan_tile
+from lmmgwas.model.variant_tests import ScanResult
 from lmmgwas.model.whitening import WhitenerKind
 from lmmgwas.numerics.hwe import hardy_weinberg_p
 from lmmgwas.numerics.kernels import mask_heterozygotes
+from lmmgwas.numerics.parallel import ordered_map
+from lmmgwas.numerics.threads import limited_blas
 from lmmgwas.pipeline.logbook import Logbook, Progress
 from lmmgwas.pipeline.relatedness import Relatedness
 from lmmgwas.pipeline.trait_output import TraitOutput
@@ -56,6 +62,7 @@ class ScanJob:
     loco: bool
     include_nonautosomal: bool
     block_size: int
+    threads: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,18 +147,69 @@ def _scan_group(
     """Test a group's variants; return how many male heterozygotes on X were set missing."""
     variants = job.variants.take(members)
     before = [output.n_tested for output in outputs]
+    journey = _Journey(job, variants, members, fitted)
+    starts = range(0, len(variants), journey.rows)
     n_heterozygotes = 0
-    tiles = iter_tiles(job.source, variants.source_index, SCAN_TILE, job.block_size)
-    for where, calls in tiles:
-        batch = variants.take(where)
-        n_heterozygotes += _mask_haploid(job, batch, calls)
-        _test_tile(job, int(members[where.start]), batch, calls, fitted, outputs)
-        progress.advance(len(batch))
+    with limited_blas(1):
+        for tested in ordered_map(journey.travel, starts, job.threads, 2 * job.threads):
+            n_heterozygotes += tested.n_heterozygotes
+            for output, result in zip(outputs, tested.results, strict=True):
+                output.append(tested.first_row, tested.batch, tested.stats, tested.reasons, result)
+            progress.advance(len(tested.batch))
     n_grm = _n_grm(job, variants, group)
     for k, output in enumerate(outputs):
         null = fitted.traits[k].null
         output.close_group(group, null, n_grm, job.samples.n_samples, before[k])
     return n_heterozygotes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _TestedTile:
+    """What becomes of a tile."""
+
+    first_row: int  # place of its first variant among the selected ones
+    batch: Variants
+    stats: VariantStats
+    reasons: NDArray[np.int8]
+    results: tuple[ScanResult, ...]  # by trait
+    n_heterozygotes: int
+
+
+class _Journey:
+    """Takes tiles of one group from the file to their tests; several threads at a time."""
+
+    def __init__(
+        self,
+        job: ScanJob,
+        variants: Variants,
+        members: NDArray[np.int64],
+        fitted: FittedGroup,
+    ) -> None:
+        self.rows = scan_tile(job.samples.n_samples)
+        self._job = job
+        self._variants = variants
+        self._members = members
+        self._batches = fitted.batches()
+        self._n_traits = len(fitted.traits)
+
+    def travel(self, start: int) -> _TestedTile:
+        """Everything that happens to the tile whose first variant is `start` of the group."""
+        job = self._job
+        batch = self._variants.take(slice(start, start + self.rows))
+        calls = read_tile(job.source, batch.source_index, job.block_size)
+        n_heterozygotes = _mask_haploid(job, batch, calls)
+        own = calls_of(calls, job.samples.rows)
+        stats = _stats(job, batch, calls, own)
+        hwe_p = _hardy_weinberg(job, batch, calls) if job.filters.hwe > 0.0 else None
+        reasons = exclusion_reasons(stats, job.filters, _same_alleles(batch), hwe_p)
+        results: list[ScanResult | None] = [None] * self._n_traits
+        for shared in self._batches:
+            tile = residual_tile(own, stats, reasons, job.samples.X, self.rows, shared.precision)
+            for k, result in zip(shared.traits, shared.test(tile), strict=True):
+                results[k] = result
+        found = tuple(result for result in results if result is not None)
+        first = int(self._members[start])
+        return _TestedTile(first, batch, stats, reasons, found, n_heterozygotes)
 
 
 def _n_grm(job: ScanJob, variants: Variants, group: str) -> int | None:
@@ -161,32 +219,9 @@ def _n_grm(job: ScanJob, variants: Variants, group: str) -> int | None:
     return job.relatedness.grm.n_variants_without(_left_out(job, variants, group)) or None
 
 
-def _test_tile(
-    job: ScanJob,
-    first_row: int,
-    batch: Variants,
-    calls: Calls,
-    fitted: FittedGroup,
-    outputs: tuple[TraitOutput, ...],
-) -> None:
-    """Everything that happens to one tile."""
-    stats = _stats(job, batch, calls)
-    hwe_p = _hardy_weinberg(job, batch, calls) if job.filters.hwe > 0.0 else None
-    reasons = exclusion_reasons(stats, job.filters, _same_alleles(batch), hwe_p)
-    tile = residual_tile(calls, job.samples.rows, stats, reasons, job.samples.X, SCAN_TILE)
-    for shared in fitted.rotations:
-        single = to_precision(tile, shared.precision)
-        if len(fitted.rotations) > 1 and single is tile:
-            single = tile.copy()  # a Cholesky rotation works in the tile's own memory
-        rotated = shared.rotation.rotate(single).astype(np.float64, copy=False)
-        for k in shared.traits:
-            result = fitted.traits[k].test.test(rotated)
-            outputs[k].append(first_row, batch, stats, reasons, result)
-
-
-def _stats(job: ScanJob, batch: Variants, calls: Calls) -> VariantStats:
+def _stats(job: ScanJob, batch: Variants, calls: Calls, own: Calls) -> VariantStats:
     """Counts over the analysed samples; on X males count once."""
-    counts = count_block(calls, job.samples.rows)
+    counts = count_block(own, job.samples.rows)
     if not batch.haploid_x.any():
         return variant_stats(counts)
     male_counts = count_block(calls, job.samples.males)

@@ -12,7 +12,7 @@ from typing import Any
 
 import lmmgwas
 
-_LIBRARIES = ("numpy", "scipy", "numba", "bed-reader", "pandas", "pyarrow", "pysam", "matplotlib")
+_LIBRARIES = ("numpy", "scipy", "numba", "pandas", "pyarrow", "pysam", "matplotlib")
 
 
 def describe_software() -> dict[str, Any]:

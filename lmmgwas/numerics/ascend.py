@@ -1,0 +1,96 @@
+"""The optimum of h2 by expansions: each costs a factorisation and an inverse in float32.
+
+From a start near the optimum one expansion is enough, from a grid two or three. Nothing is
+forced: where the search leaves the interior, the hill or what float32 carries, the answer is
+None, and the caller takes the slower and surer way of `optimise`.
+"""
+
+from lmmgwas.numerics.expansion import ExpandingReml, RemlExpansion
+from lmmgwas.numerics.likelihood import RemlPoint
+from lmmgwas.numerics.linalg import NotPositiveDefiniteError
+from lmmgwas.numerics.optimise import Optimum, Status
+
+INTERIOR = (0.1, 0.9)
+"""Where expansions are used: further out float32 and the series lose digits, or a second hill
+next to 0 has to be looked for."""
+
+_GRID = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+
+_TOLERANCE = 2.5e-7
+"""Of h2, by the expansion's own doubt (about one standard error): the promise is 1e-6."""
+
+_FIRST_REACH = 0.06
+"""From a centre, in h2, that a root is looked for: beyond it the series say little."""
+
+_AT_CENTRE = 1e-4
+
+_MAX_EXPANSIONS = 6
+_MAX_NEWTON_STEPS = 50
+
+
+def ascend_from(reml: ExpandingReml, start: float) -> Optimum | None:
+    """Return the maximum next to `start`, None where it is not to be had so."""
+    if not INTERIOR[0] <= start <= INTERIOR[1]:
+        return None
+    try:
+        return _ascend(reml, start, _FIRST_REACH)
+    except NotPositiveDefiniteError:
+        return None
+
+
+def ascend(reml: ExpandingReml) -> Optimum | None:
+    """Return the maximum over [0, 1) where a grid in float32 shows it to lie well inside.
+
+    Both ends are looked at: h2 = 0, and 0.97, which must lie lower than 0.9.
+    """
+    try:
+        values = [reml.loglik(h2) for h2 in (*_GRID, 0.97)]
+        best = max(range(len(_GRID)), key=values.__getitem__)
+        if values[-1] >= values[-2] or values[best] <= reml.loglik(0.0) or best == 0:
+            return None
+        return _ascend(reml, _GRID[best], _AT_CENTRE)
+    except NotPositiveDefiniteError:
+        return None
+
+
+def _ascend(reml: ExpandingReml, start: float, reach: float) -> Optimum | None:
+    """Expand, go to the root of the score, expand there, until nothing is in doubt.
+
+    The last root lies within `reach` of its centre. At a centre the information, too, is good
+    to rounding; further out the probes' noise is in it, 1e-4 of the standard error at 0.01.
+    """
+    centre = start
+    for n_expansions in range(1, _MAX_EXPANSIONS + 1):
+        expansion = reml.expand(centre)
+        root = _root(expansion)
+        if not INTERIOR[0] <= root <= INTERIOR[1]:
+            return None
+        point = expansion.point(root)
+        if point.information <= 0.0:
+            return None
+        reached = abs(root - centre) < reach
+        if reached and expansion.doubt(root) <= _TOLERANCE * point.information:
+            return _judge(reml, point, n_expansions)
+        centre = root
+    return None
+
+
+def _judge(reml: ExpandingReml, point: RemlPoint, n_expansions: int) -> Optimum | None:
+    """The hill must be higher than h2 = 0."""
+    if point.loglik < reml.loglik(0.0):
+        return None
+    return Optimum(point, Status.CONVERGED, n_expansions)
+
+
+def _root(expansion: RemlExpansion) -> float:
+    """The root of the score by Newton's method, at most _FIRST_REACH from the centre."""
+    low, high = expansion.h2 - _FIRST_REACH, expansion.h2 + _FIRST_REACH
+    h2 = expansion.h2
+    for _ in range(_MAX_NEWTON_STEPS):
+        point = expansion.point(h2)
+        step = point.score / point.information if point.information > 0.0 else point.score
+        target = min(max(h2 + step, low), high)
+        if abs(target - h2) < 1e-12:
+            return target
+        h2 = target
+    return h2
