@@ -15,7 +15,9 @@ help:
 	@echo "make test-all  the long simulations, too"
 	@echo "make lint      ruff: rules and format"
 	@echo "make type      mypy, strict, on the package"
-	@echo "make bench     measure times"
+	@echo "make bench     measure times into scripts/bench/RESULTS.md, more than an hour; beside GEMMA,"
+	@echo "               PLINK 2, BOLT-LMM, FaST-LMM (FASTLMM_PYTHON=its Python) where they are there;"
+	@echo "               BENCH='--only a,g' some of the cases, BENCH=--help all options"
 	@echo "make validate  compare with PLINK 2, GEMMA, FaST-LMM and GWAS-SSF where they are there"
 
 # An interpreter that does not start, is too old or cannot make environments is passed over.
@@ -73,7 +75,7 @@ type: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
 bench: $(VENV)/.installed
-	@for script in scripts/bench/*.py; do $(BIN)/python "$$script" || exit 1; done
+	$(BIN)/python scripts/bench/run.py $(BENCH)
 
 validate: $(VENV)/.installed
 	$(BIN)/python scripts/validate/run.py

@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lmmgwas.numerics.threads import calm_blas
+from lmmgwas.numerics.processor import prepare_blas
 
-calm_blas()  # as the program does, before numpy is loaded
+prepare_blas()  # as the program does, before numpy is loaded
 
 import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402

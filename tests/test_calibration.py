@@ -21,7 +21,7 @@ from lmmgwas.model.genotypes import (
 )
 from lmmgwas.model.grm import centre_and_scale
 from lmmgwas.model.samples import standardise_trait
-from lmmgwas.model.scan import residual_tile, to_precision, wald_tile
+from lmmgwas.model.scan import residual_tile
 from lmmgwas.model.whitening import Precision, WhitenerKind
 from lmmgwas.numerics.tails import lambda_gc
 
@@ -99,9 +99,8 @@ def scan_chromosome(study: Replicate, c: int, K: Array | None) -> tuple[Array, f
     stats = variant_stats(count_block(calls, samples))
     nothing = np.zeros(len(calls), dtype=np.bool_)
     reasons = exclusion_reasons(stats, VariantFilters(0.0, 5.0, 0.1), nothing)
-    tile = residual_tile(calls, samples, stats, reasons, X, len(calls))
-    rotated = fitted.rotations[0].rotation.rotate(to_precision(tile, fitted.rotations[0].precision))
-    result = wald_tile(rotated.astype(np.float64), fitted.traits[0].whitened)
+    (shared,) = fitted.batches()
+    (result,) = shared.test(residual_tile(calls, stats, reasons, X, len(calls), shared.precision))
     return result.neg_log10_p[reasons == KEPT], fitted.traits[0].null.h2
 
 

@@ -7,25 +7,27 @@ from decimal import Decimal, localcontext
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pysam
 import pytest
+from row_oracle import table_of, variants
 
+from lmmgwas.errors import FileAccessError
+from lmmgwas.io.row_text import VariantText
 from lmmgwas.io.sumstats import (
     COLUMNS,
     BlockedTable,
+    PackedRows,
     ResultRows,
     format_excluded,
     format_rows,
     format_table,
     format_value,
     index_suffix,
-    index_table,
     marker_ids,
     p_text,
 )
 from lmmgwas.model.chromosomes import Karyotype
-from lmmgwas.model.genotypes import REASONS, RawVariants, Reason, Variants, arrange_variants
+from lmmgwas.model.genotypes import REASONS, Reason, Variants
 
 
 def exact(neg_log10_p: float) -> Decimal:
@@ -78,20 +80,6 @@ def test_p_does_not_jump_where_doubles_end() -> None:
     assert all(a > b for a, b in itertools.pairwise(texts))
 
 
-def variants(rows: list[tuple[str, int, str, str, str]], karyotype: Karyotype) -> Variants:
-    """(label, position, ID, column 5, column 6) as `Variants` in output order."""
-    labels = list(dict.fromkeys(row[0] for row in rows))
-    raw = RawVariants(
-        labels=tuple(labels),
-        label_code=np.array([labels.index(row[0]) for row in rows], np.int32),
-        pos=np.array([row[1] for row in rows], np.int64),
-        marker_id=pa.array([row[2] for row in rows]),
-        effect_allele=pa.array([row[3] for row in rows]),
-        other_allele=pa.array([row[4] for row in rows]),
-    )
-    return arrange_variants(raw, karyotype, 1)[0]
-
-
 HUMAN = Karyotype()
 ROWS = [
     ("X", 500, "rs5", "A", "G"),
@@ -116,9 +104,14 @@ def results(table: Variants) -> ResultRows:
     )
 
 
+def lines(rows: ResultRows) -> list[str]:
+    text = VariantText.of(rows.variants)
+    return format_rows(text, np.arange(len(text)), rows).data.decode().splitlines()
+
+
 def test_rows_are_in_the_order_of_the_columns() -> None:
-    lines = format_rows(results(variants(ROWS, HUMAN)))
-    rows = [dict(zip(COLUMNS, line.split("\t"), strict=True)) for line in lines]
+    found = lines(results(variants(ROWS, HUMAN)))
+    rows = [dict(zip(COLUMNS, line.split("\t"), strict=True)) for line in found]
     first = rows[0]
     assert first == {
         "chromosome": "1",
@@ -150,14 +143,14 @@ def test_other_species_keep_their_letters() -> None:
     table = variants(
         [("X", 5, "a", "A", "G"), ("19", 7, "b", "A", "G")], Karyotype.of("mouse", None)
     )
-    assert [line.split("\t")[0] for line in format_rows(results(table))] == ["19", "X"]
+    assert [line.split("\t")[0] for line in lines(results(table))] == ["19", "X"]
 
 
 def test_excluded_rows_name_the_reason() -> None:
-    table = variants(ROWS, HUMAN).take([0, 2])
+    text = VariantText.of(variants(ROWS, HUMAN))
     reasons = np.array([REASONS.index(Reason.LOW_MAC), REASONS.index(Reason.MONOMORPHIC)], np.int8)
-    lines = format_excluded(table, reasons)
-    assert lines == ["1\t20\tRS7\tLOW_MAC", "2\t0\t2_Affx\tMONOMORPHIC"]
+    found = format_excluded(text, np.array([0, 2]), reasons)
+    assert found == b"1\t20\tRS7\tLOW_MAC\n2\t0\t2_Affx\tMONOMORPHIC\n"
 
 
 @pytest.mark.parametrize(
@@ -191,41 +184,59 @@ def test_positions_choose_the_index(largest: int, suffix: str) -> None:
 
 @pytest.mark.parametrize("largest", [1000, 536_870_911, 536_870_912, 2**31 - 1])
 def test_the_last_position_is_found_through_the_index(tmp_path: Path, largest: int) -> None:
-    table = tmp_path / "t.tsv.gz"
     suffix = index_suffix(largest)
-    index = table.with_name(f"t.tsv.gz{suffix}")
-    written = BlockedTable(table, ("chromosome", "base_pair_location", "marker_id"))
-    written.write(["1\t0\tunknown", "1\t1\tfirst", f"1\t{largest}\tlast"])
-    written.write([])
-    written.write(["2\t5\tother"])
+    index = tmp_path / f"t.tsv.gz{suffix}"
+    rows = [("1", -9, "unknown", "A", "C"), ("1", 1, "first", "A", "C")]
+    rows += [("1", largest, "last", "A", "C"), ("2", 5, "other", "A", "C")]
+    table = variants(rows, HUMAN)
+    written = table_of(table, [3, 3, 4], tmp_path / "t.tsv.gz")  # an empty piece, too
     assert written.n_rows == 4
-    written.close()
-    index_table(table, index, csi=suffix == ".csi")
+    written.write_index(index, csi=suffix == ".csi")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["t.tsv.gz", index.name]
-    with pysam.TabixFile(str(table), index=str(index)) as indexed:
-        found = [line.split("\t")[2] for line in indexed.fetch("1", largest - 1, largest)]
+    with pysam.TabixFile(str(written.path), index=str(index)) as indexed:
+        found = [line.split("\t")[12] for line in indexed.fetch("1", largest - 1, largest)]
         assert found == ["last"]
-        assert [line.split("\t")[2] for line in indexed.fetch("1", 0, 1)][-1] == "first"
-        assert [line.split("\t")[2] for line in indexed.fetch("2")] == ["other"]
-    assert gzip.decompress(table.read_bytes()).decode().splitlines()[0].startswith("chromosome")
+        assert [line.split("\t")[12] for line in indexed.fetch("1", 0, 1)][-1] == "first"
+        assert [line.split("\t")[12] for line in indexed.fetch("2")] == ["other"]
+    lines = gzip.decompress(written.path.read_bytes()).decode().splitlines()
+    assert lines[0].startswith("chromosome")
+    assert len(lines) == 5
 
 
 def test_a_table_without_rows_can_be_indexed(tmp_path: Path) -> None:
-    table = tmp_path / "t.tsv.gz"
-    BlockedTable(table, COLUMNS).close()
-    index_table(table, tmp_path / "t.tsv.gz.tbi", csi=False)
-    with pysam.TabixFile(str(table)) as indexed:
+    table = BlockedTable(tmp_path / "t.tsv.gz", COLUMNS)
+    table.close()
+    table.write_index(tmp_path / "t.tsv.gz.tbi", csi=False)
+    with pysam.TabixFile(str(table.path)) as indexed:
         assert indexed.contigs == []
 
 
-def test_the_same_rows_are_the_same_bytes_however_they_come(tmp_path: Path) -> None:
-    lines = [f"1\t{k}\t{'x' * (k % 50)}" for k in range(5000)]
-    found = []
-    for size in (1, 77, 5000):
-        table = BlockedTable(tmp_path / f"{size}.gz", ("a", "b", "c"))
-        for start in range(0, len(lines), size):
-            table.write(lines[start : start + size])
+def test_the_same_pieces_are_the_same_bytes(tmp_path: Path) -> None:
+    """And other pieces, the same text."""
+    table = variants([("1", k + 1, f"rs{k}" * (k % 9 + 1), "A", "G") for k in range(5000)], HUMAN)
+    found, texts = [], []
+    for name, size in (("a", 1000), ("b", 1000), ("c", 77)):
+        ends = [*range(size, 5000, size), 5000]
+        found.append(table_of(table, ends, tmp_path / name).path.read_bytes())
+        texts.append(gzip.decompress(found[-1]))
+    assert found[0] == found[1]
+    assert texts[0] == texts[2]
+
+
+def test_the_place_of_a_table_that_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(FileAccessError, match="E111"):
+        BlockedTable(tmp_path / "no" / "t.gz", COLUMNS)
+    table = BlockedTable(tmp_path / "t.gz", COLUMNS)
+    table.close()
+    table.close()
+    with pytest.raises(FileAccessError, match="indexing"):
+        table.write_index(tmp_path / "no" / "t.gz.tbi", csi=False)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_disk_is_reported() -> None:
+    table = BlockedTable(Path("/dev/full"), COLUMNS)
+    with pytest.raises(FileAccessError, match="No space"):
+        table.write(PackedRows((b"x" * 100_000,), 1))
+    with pytest.raises(FileAccessError, match="No space"):
         table.close()
-        found.append((tmp_path / f"{size}.gz").read_bytes())
-    assert found[0] == found[1] == found[2]
-    assert gzip.decompress(found[0]).decode() == "a\tb\tc\n" + "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""Counts, frequencies, reasons and the fixed grid of tiles."""
+"""Counts, frequencies, reasons, order of variants, and tiles read in blocks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,9 +19,10 @@ from lmmgwas.model.genotypes import (
     Samples,
     VariantFilters,
     arrange_variants,
+    calls_of,
     count_block,
     exclusion_reasons,
-    iter_tiles,
+    read_tile,
     variant_stats,
 )
 
@@ -185,22 +186,30 @@ class FakeSource:
         return ()
 
 
-@pytest.mark.parametrize("n_variants", [1, 7, 8, 9, 16, 37])
+@pytest.mark.parametrize("n_variants", [0, 1, 7, 8, 9, 16, 37])
 @pytest.mark.parametrize("block", [1, 3, 8, 11, 20, 1000])
-def test_grid_of_tiles_does_not_depend_on_the_block(n_variants: int, block: int) -> None:
+def test_a_tile_does_not_depend_on_the_block(n_variants: int, block: int) -> None:
     source = FakeSource()
     index = np.random.default_rng(1).permutation(90)[:n_variants]
-    found = list(iter_tiles(source, index, 8, block))
-    expected = [(k, min(k + 8, n_variants)) for k in range(0, n_variants, 8)]
-    assert [(where.start, where.stop) for where, _ in found] == expected
-    for where, calls in found:
-        np.testing.assert_array_equal(calls[:, 0], index[where])
-    assert max(part.size for part in source.asked) <= max(block, 8)
+    calls = read_tile(source, index, block)
+    assert calls.shape == (n_variants, 2)
+    assert calls.dtype == np.int8
+    np.testing.assert_array_equal(calls[:, 0], index)
+    assert max(part.size for part in source.asked) <= block
     np.testing.assert_array_equal(np.concatenate(source.asked), index)
 
 
-def test_no_tiles_of_nothing() -> None:
-    assert list(iter_tiles(FakeSource(), np.empty(0, dtype=np.int64), 8, 8)) == []
+@pytest.mark.parametrize("samples", [[0, 1, 2, 3, 4, 5, 6], [0, 3, 5], [2], []])
+def test_calls_of_some_samples(samples: list[int]) -> None:
+    calls = np.random.default_rng(1).choice(np.array([0, 1, 2, MISSING], dtype=np.int8), (9, 7))
+    before = calls.copy()
+    picked = calls_of(calls, np.array(samples, dtype=np.int64))
+    np.testing.assert_array_equal(picked, before[:, samples])
+    assert picked.flags.c_contiguous
+    counts = count_block(calls, np.array(samples, dtype=np.int64))
+    expected = [(before[:, samples] == code).sum(axis=1) for code in (0, 1, 2, MISSING)]
+    np.testing.assert_array_equal(counts, np.column_stack(expected))
+    np.testing.assert_array_equal(calls, before)
 
 
 LABELS = ("2", "X", "chr1", "XY", "MT")

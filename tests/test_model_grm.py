@@ -40,7 +40,7 @@ def sums(calls: np.ndarray, model: str, tile_rows: int = 16) -> tuple[np.ndarray
         stats = variant_stats(count_block(block, np.arange(n)))
         centre, scale = variant_scale(stats, GrmModel(model))
         tile[len(block) :] = 0.0
-        fill_tile(block, np.arange(n), centre, scale, tile)
+        fill_tile(block, centre, scale, tile)
         total.add(tile)
         seen = np.zeros_like(tile)
         seen[: len(block)] = (block >= 0) & (scale > 0.0)[:, None]
@@ -124,15 +124,17 @@ def test_pairwise_counts_and_mean(problem: Problem, model: str) -> None:
     assert worst(full(total) / full(joint), expected) <= SHARE
 
 
-def test_clear_starts_from_nothing(problem: Problem) -> None:
-    total = GrmSum(26)
+def test_moving_a_group_to_the_total_starts_from_nothing() -> None:
+    group, grand = GrmSum(26), np.ones((26, 26))
     tile = np.ones((3, 26), dtype=np.float32)
-    total.add(tile)
-    total.clear()
-    total.add(tile)
-    total.flush()
-    total.flush()
-    np.testing.assert_array_equal(full(total.total), 3.0)
+    for value in (4.0, 7.0):
+        group.add(tile)
+        group.flush()
+        group.flush()
+        np.testing.assert_array_equal(full(group.total), 3.0)
+        group.move_to(grand)
+        np.testing.assert_array_equal(full(group.total), 0.0)
+        np.testing.assert_array_equal(full(grand), value)
 
 
 @pytest.mark.parametrize("pairwise", [False, True])

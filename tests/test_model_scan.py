@@ -39,7 +39,7 @@ from lmmgwas.model.genotypes import (
 )
 from lmmgwas.model.grm import centre_and_scale
 from lmmgwas.model.samples import standardise_trait
-from lmmgwas.model.scan import ScanResult, residual_tile, to_precision, wald_tile
+from lmmgwas.model.scan import ScanResult, residual_tile
 from lmmgwas.model.whitening import Precision, WhitenerKind
 from lmmgwas.numerics.optimise import Status
 
@@ -85,11 +85,10 @@ def scan(
         block = calls[start : start + ROWS]
         counted = variant_stats(count_block(block, np.arange(n)))
         why = exclusion_reasons(counted, VariantFilters(), np.zeros(len(block), dtype=bool))
-        tile = residual_tile(block, np.arange(n), counted, why, X, ROWS)
-        rotated = fitted.rotations[0].rotation.rotate(
-            to_precision(tile, fitted.rotations[0].precision)
-        )
-        tested = wald_tile(rotated.astype(np.float64), fitted.traits[0].whitened)
+        (shared,) = fitted.batches()
+        tile = residual_tile(block, counted, why, X, ROWS, shared.precision)
+        assert tile.dtype == shared.precision.dtype
+        (tested,) = shared.test(tile)
         reasons.append(why)
         b = len(block)
         results.append(

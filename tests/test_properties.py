@@ -54,7 +54,7 @@ def scan(problem: Problem, kind: WhitenerKind, h2: float) -> ScanResult:
     counted = variant_stats(count_block(problem.calls, np.arange(n)))
     b = len(problem.calls)
     reasons = exclusion_reasons(counted, VariantFilters(), np.zeros(b, dtype=bool))
-    tile = residual_tile(problem.calls, np.arange(n), counted, reasons, X, b)
+    tile = residual_tile(problem.calls, counted, reasons, X, b)
     rotated = fitted.rotations[0].rotation.rotate(tile)
     return wald_tile(rotated, fitted.traits[0].whitened)
 
@@ -165,7 +165,7 @@ def test_frequency_and_its_mirror(row: list[int]) -> None:
         assert abs(one.variance[0] - two.variance[0]) <= 1e-14
         assert 0.0 <= one.af[0] <= 1.0
     out = np.empty((1, 4), dtype=np.int64)
-    count_calls(calls, np.arange(len(row)), out)
+    count_calls(calls, out)
     assert out.sum() == len(row)
 
 

@@ -92,6 +92,28 @@ Examples:
     help="Variance components: of the null model, or fitted again for every variant.",
 )
 @click.option(
+    "--scan",
+    type=click.Choice(["exact", "calibrated"]),
+    default="exact",
+    show_default=True,
+    help="Calibrated: chi-square within 2 %, much faster; exact where p is small.",
+)
+@click.option(
+    "--exact-below",
+    metavar="P",
+    type=float,
+    default=1e-3,
+    show_default=True,
+    help="p below this are exact in a calibrated scan, too.",
+)
+@click.option(
+    "--seed",
+    type=int,
+    default=1,
+    show_default=True,
+    help="Of the random variants that a scan is calibrated on.",
+)
+@click.option(
     "--precision",
     type=click.Choice(["single", "double"]),
     default="single",
@@ -173,6 +195,7 @@ def _tests(given: dict[str, Any]) -> "TestOptions":
 
 
 def _model(given: dict[str, Any]) -> "ModelOptions":
+    from lmmgwas.model.scan import ScanKind
     from lmmgwas.model.variant_tests import TestKind, VarianceKind
     from lmmgwas.model.whitening import Precision, WhitenerKind
     from lmmgwas.pipeline.options import ModelOptions
@@ -190,4 +213,7 @@ def _model(given: dict[str, Any]) -> "ModelOptions":
         test=TestKind(given["test"]),
         variance=VarianceKind(given["variance"]),
         condition=tuple(given["condition"].split(",")) if given["condition"] else (),
+        scan=ScanKind(given["scan"]),
+        exact_below=given["exact_below"],
+        seed=given["seed"],
     )

@@ -11,7 +11,7 @@ import click
 
 from lmmgwas import __version__, stop
 from lmmgwas.errors import LmmgwasError
-from lmmgwas.numerics.threads import calm_blas
+from lmmgwas.numerics.processor import prepare_blas
 
 _COMMANDS = ("assoc", "grm", "plot", "example")
 
@@ -48,7 +48,7 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run the command line and leave with the exit code of the interface."""
-    calm_blas()
+    prepare_blas()
     stop.clear()
     signal.signal(signal.SIGTERM, _terminate)
     debug = "--debug" in sys.argv[1:]

@@ -9,8 +9,10 @@ import pyarrow.compute as pc
 
 from lmmgwas.errors import FileAccessError, FormatError, MismatchError, Problem
 from lmmgwas.io.bed import BedFile, audit_last_bytes, check_header, check_size
+from lmmgwas.io.bim_kernels import parse_plain
 from lmmgwas.io.text import (
     Remarks,
+    TextFile,
     access_error,
     file_identity,
     is_number,
@@ -26,6 +28,7 @@ MAX_POSITION = 2**31 - 1
 MAX_ALLELE_BYTES = 1 << 20
 
 _BIM_COLUMNS = ("chrom", "marker_id", "cm", "pos", "effect_allele", "other_allele")
+_FOREIGN = (b"#CHROM", b"##fileformat")
 
 
 def read_bim(path: str | Path) -> tuple[RawVariants, Remarks]:
@@ -40,8 +43,19 @@ def read_bim(path: str | Path) -> tuple[RawVariants, Remarks]:
         alleles in one), E207 (allele too long), and those of `read_text`.
     """
     file = read_text(path)
+    foreign = file.body.startswith(_FOREIGN)
+    plain = None if foreign else parse_plain(file.body, MAX_POSITION, MAX_ALLELE_BYTES)
+    if plain is not None:
+        marker, effect, other = plain.strings
+        variants = RawVariants(plain.labels, plain.label_code, plain.pos, marker, effect, other)
+        return variants, file.remarks + _bim_remarks(plain.n_odd_cm, plain.n_unknown, file.path)
+    return _read_bim_the_long_way(file)
+
+
+def _read_bim_the_long_way(file: TextFile) -> tuple[RawVariants, Remarks]:
+    """Read a .bim with blanks, without cM, or with something to refuse."""
     body = one_tab(file.body)
-    if body.startswith((b"#CHROM", b"##fileformat")):
+    if body.startswith(_FOREIGN):
         message = "this is a .pvar or VCF file, not a .bim: convert it with plink2 --make-bed"
         raise FormatError("E204", message, f"{file.path}:1")
     width = _check_bim_lines(body, file.path)
@@ -59,7 +73,8 @@ def read_bim(path: str | Path) -> tuple[RawVariants, Remarks]:
         effect_allele=columns["effect_allele"],
         other_allele=columns["other_allele"],
     )
-    return variants, file.remarks + _bim_remarks(columns.get("cm"), pos, file.path)
+    n_odd = _count_odd(columns["cm"]) if "cm" in columns else None
+    return variants, file.remarks + _bim_remarks(n_odd, int((pos <= 0).sum()), file.path)
 
 
 def read_fam(path: str | Path) -> tuple[Samples, Remarks]:
@@ -225,13 +240,19 @@ def _check_alleles(alleles: Any, path: str) -> None:
     refuse_rows("E207", too_long, path, lambda row: f"allele of {lengths[row]} bytes; {limit}")
 
 
-def _bim_remarks(cm: Any | None, pos: Indices, path: str) -> Remarks:
+def _count_odd(cm: Any) -> int:
+    """How many cM values do not begin as a number that is not negative does."""
+    return len(cm) - int(pc.sum(pc.match_substring_regex(cm, r"^[0-9.]")).as_py() or 0)
+
+
+def _bim_remarks(n_odd_cm: int | None, n_unknown: int, path: str) -> Remarks:
+    """What is to be said of odd cM values (None: there is no such column), unknown positions."""
     notes, warnings = [], []
-    if cm is None:
+    if n_odd_cm is None:
         notes.append(f"{path}: 5 columns, accepted (no cM column)")
-    elif n_odd := len(cm) - int(pc.sum(pc.match_substring_regex(cm, r"^[0-9.]")).as_py() or 0):
-        notes.append(f"{path}: negative or missing cM on {n_odd} lines (cM is not used)")
-    if n_unknown := int((pos <= 0).sum()):
+    elif n_odd_cm:
+        notes.append(f"{path}: negative or missing cM on {n_odd_cm} lines (cM is not used)")
+    if n_unknown:
         warnings.append(
             f"{path}: {n_unknown} variants have position 0 or less, which means unknown: they are "
             "tested, written with position 0 and left out of the Manhattan plot"

@@ -12,13 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
-import pysam
 from numpy.typing import NDArray
 
 from lmmgwas.errors import FileAccessError
+from lmmgwas.io.bgzf import END, compress_blocks, virtual_offsets
+from lmmgwas.io.row_kernels import DECIMAL_P_FROM
+from lmmgwas.io.row_text import Lines, VariantText
+from lmmgwas.io.tabix import TBI_LIMIT, TabixIndex, Windows
 from lmmgwas.model.case_control import approximate_log_odds_ratio
-from lmmgwas.model.genotypes import REASONS, Variants
+from lmmgwas.model.chromosomes import Chromosome
+from lmmgwas.model.genotypes import KEPT, Indices, Variants
 
 Array = NDArray[np.float64]
 
@@ -38,6 +41,8 @@ COLUMNS = (
     "marker_id",
 )
 BINARY_COLUMN = "approximate_log_odds_ratio"
+COMPUTED_COLUMN = "computed"
+"""How the test of a row was computed in a calibrated scan: `exact` or `calibrated`."""
 EXCLUDED_COLUMNS = ("chromosome", "base_pair_location", "marker_id", "reason")
 LOCUS_COLUMNS = ("locus_start", "locus_end", "n_variants_in_locus")
 """What the leads table has beyond a row's own columns; the count is of p below the threshold."""
@@ -45,10 +50,6 @@ LEAD_COLUMNS = (*COLUMNS, *LOCUS_COLUMNS)
 
 NOT_GIVEN = "#NA"
 """GWAS-SSF's missing value."""
-
-_SMALLEST_DOUBLE_EXPONENT = 307.0
-_TBI_LIMIT = 536_870_911
-_LEVEL = "w1"  # BGZF level 1: four times faster than the default for a tenth more bytes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,6 +63,7 @@ class ResultRows:
     n_observed: NDArray[np.int64]
     neg_log10_p: Array
     case_fraction: float | None = None  # of a binary trait
+    exact: NDArray[np.bool_] | None = None  # or calibrated; in a calibrated scan only
 
     def take(self, rows: Any) -> "ResultRows":
         """Return some of the rows, by index, mask or slice."""
@@ -73,17 +75,19 @@ class ResultRows:
             self.n_observed[rows],
             self.neg_log10_p[rows],
             self.case_fraction,
+            None if self.exact is None else self.exact[rows],
         )
 
 
-def table_columns(case_fraction: float | None) -> tuple[str, ...]:
-    """Return the columns of the summary statistics; binary traits have one more."""
-    return COLUMNS if case_fraction is None else (*COLUMNS, BINARY_COLUMN)
+def table_columns(case_fraction: float | None, *, computed: bool = False) -> tuple[str, ...]:
+    """Return the columns of the summary statistics; binary traits and calibrated scans add one."""
+    binary = () if case_fraction is None else (BINARY_COLUMN,)
+    return (*COLUMNS, *binary, *((COMPUTED_COLUMN,) if computed else ()))
 
 
 def p_text(neg_log10_p: float) -> str:
     """Return p with 8 significant digits as decimal text, also below the smallest double."""
-    if neg_log10_p < _SMALLEST_DOUBLE_EXPONENT:
+    if neg_log10_p < DECIMAL_P_FROM:
         return f"{10.0**-neg_log10_p:.8g}"
     exponent = math.floor(-neg_log10_p)
     mantissa = f"{10.0 ** (-neg_log10_p - exponent):.8g}"
@@ -117,90 +121,102 @@ def chromosome_names(variants: Variants) -> list[str]:
     return [names[k] for k in variants.chrom.tolist()]
 
 
-def format_rows(rows: ResultRows) -> list[str]:
-    """Return the lines of the summary statistics, without line ends."""
-    index = rows.variants.source_index
-    raw = rows.variants.raw
-    markers = raw.marker_id.take(index)
-    rsid = pc.if_else(pc.match_substring_regex(markers, r"^rs[0-9]+$"), markers, NOT_GIVEN)
-    columns = zip(
-        chromosome_names(rows.variants),
-        rows.variants.pos.tolist(),
-        _strings(raw.effect_allele, index),
-        _strings(raw.other_allele, index),
-        rows.beta.tolist(),
-        rows.se.tolist(),
-        rows.af.tolist(),
-        [p_text(value) for value in rows.neg_log10_p.tolist()],
-        rsid.to_pylist(),
-        rows.n_observed.tolist(),
-        rows.neg_log10_p.tolist(),
-        marker_ids(rows.variants),
-        strict=True,
-    )
-    line = f"%s\t%d\t%s\t%s\t%.8g\t%.8g\t%.8g\t%s\t%s\t{NOT_GIVEN}\t%d\t%.8g\t%s"
-    lines = [line % values for values in columns]
-    if rows.case_fraction is None:
-        return lines
-    odds = approximate_log_odds_ratio(rows.beta, rows.case_fraction).tolist()
-    return [f"{text}\t{value:.8g}" for text, value in zip(lines, odds, strict=True)]
+def format_rows(text: VariantText, at: Indices, rows: ResultRows) -> Lines:
+    """Return the lines of the summary statistics of variants `at` of a tile.
+
+    Raises ValueError for a number that is not finite.
+    """
+    numbers = [rows.beta, rows.se, rows.af, rows.neg_log10_p]
+    if rows.case_fraction is not None:
+        numbers.append(approximate_log_odds_ratio(rows.beta, rows.case_fraction))
+    return text.rows(at, numbers, rows.n_observed, rows.exact)
+
+
+def format_excluded(text: VariantText, at: Indices, reasons: NDArray[np.int8]) -> bytes:
+    """Return the lines of the excluded table for variants `at` (k,) with reasons (k,)."""
+    return text.excluded(at, reasons)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PackedRows:
+    """Rows as they go into a file, and, where it has an index, where their windows begin."""
+
+    blocks: tuple[bytes, ...]
+    n_rows: int
+    chromosomes: tuple[Chromosome, ...] = ()
+    windows: Windows | None = None
+
+    @classmethod
+    def of(cls, lines: Lines, variants: Variants) -> "PackedRows":
+        """Pack the lines of these variants, one each, for an indexed table."""
+        windows = Windows.of(variants.chrom, variants.pos, lines.starts)
+        return cls(compress_blocks(lines.data), len(variants), variants.chromosomes, windows)
+
+    @classmethod
+    def excluded(cls, text: VariantText, reasons: NDArray[np.int8]) -> "PackedRows":
+        """Pack the excluded table's lines of those variants whose reason is not KEPT."""
+        at = np.flatnonzero(reasons != KEPT)
+        return cls(compress_blocks(format_excluded(text, at, reasons[at])), at.size)
 
 
 class BlockedTable:
-    """A BGZF table that grows block by block."""
+    """A BGZF table that grows piece by piece, and what its index needs."""
 
     def __init__(self, path: Path, header: Sequence[str]) -> None:
         self.path = path
         self.n_rows = 0
+        self._chromosomes: tuple[Chromosome, ...] = ()
+        self._index = TabixIndex()
         try:
-            # pysam's stub knows neither the level in the mode nor the default of `index`.
-            self._stream = pysam.BGZFile(str(path), _LEVEL)  # type: ignore[call-arg]
+            self._stream = path.open("wb")
         except OSError as error:
             raise FileAccessError("E111", f"cannot write {path}: {error.strerror}") from error
-        self._stream.write(("\t".join(header) + "\n").encode())
+        self._size = 0  # in bytes
+        self._append(compress_blocks(("\t".join(header) + "\n").encode()))
 
-    def write(self, lines: Sequence[str]) -> None:
+    def write(self, rows: PackedRows) -> None:
         """Append rows."""
-        if lines:
-            self._stream.write(("\n".join(lines) + "\n").encode())
-            self.n_rows += len(lines)
+        if rows.windows is not None:
+            starts = virtual_offsets(rows.blocks, self._size, rows.windows.start)
+            self._index.add(rows.windows, starts)
+            self._chromosomes = rows.chromosomes
+        self._append(rows.blocks)
+        self.n_rows += rows.n_rows
+
+    def _append(self, blocks: Sequence[bytes]) -> None:
+        data = b"".join(blocks)
+        try:
+            self._stream.write(data)
+        except OSError as error:
+            raise self._failed(error) from error
+        self._size += len(data)
+
+    def _failed(self, error: OSError) -> FileAccessError:
+        return FileAccessError("E112", f"writing {self.path} failed: {error}")
 
     def close(self) -> None:
         """Write what is left and the end-of-file block."""
+        if self._stream.closed:
+            return
         try:
-            self._stream.close()
+            with self._stream as stream:
+                stream.write(END)
         except OSError as error:
-            raise FileAccessError("E112", f"writing {self.path} failed: {error}") from error
+            raise self._failed(error) from error
 
-
-def format_excluded(variants: Variants, reasons: NDArray[np.int8]) -> list[str]:
-    """Return the lines of the excluded table for variants (k,) with reasons (k,)."""
-    columns = zip(
-        chromosome_names(variants),
-        variants.pos.tolist(),
-        marker_ids(variants),
-        [REASONS[k] for k in reasons.tolist()],
-        strict=True,
-    )
-    return [f"{name}\t{pos}\t{marker}\t{reason}" for name, pos, marker, reason in columns]
+    def write_index(self, path: Path, *, csi: bool) -> None:
+        """Write the index by chromosome and position (columns 1 and 2) of all rows."""
+        names = [chromosome.name for chromosome in self._chromosomes]
+        data = self._index.packed(names, self._size << 16, csi=csi)
+        try:
+            path.write_bytes(data)
+        except OSError as error:
+            raise FileAccessError("E112", f"indexing {self.path} failed: {error}") from error
 
 
 def index_suffix(largest_position: int) -> str:
     """Return .tbi, or .csi where a position is beyond what .tbi can hold."""
-    return ".csi" if largest_position > _TBI_LIMIT else ".tbi"
-
-
-def index_table(table: Path, index: Path, *, csi: bool) -> None:
-    """Index a BGZF table by chromosome and position (columns 1 and 2)."""
-    level = pysam.set_verbosity(0)  # htslib would print a line for each unknown position
-    try:
-        pysam.tabix_index(
-            str(table), seq_col=0, start_col=1, end_col=1, line_skip=1, index=str(index), csi=csi
-        )
-    except OSError as error:
-        raise FileAccessError("E112", f"indexing {table} failed: {error}") from error
-    finally:
-        pysam.set_verbosity(level)
+    return ".csi" if largest_position > TBI_LIMIT else ".tbi"
 
 
 def locus_cells(pos: int, n_variants: int, window: int) -> list[str]:
@@ -212,8 +228,11 @@ def locus_cells(pos: int, n_variants: int, window: int) -> list[str]:
 
 def format_leads(rows: ResultRows, n_variants: Sequence[int], window: int) -> str:
     """Return the leads table: the rows, the bounds of each locus, its variants below threshold."""
-    lines = ["\t".join((*table_columns(rows.case_fraction), *LOCUS_COLUMNS))]
-    for line, pos, n in zip(format_rows(rows), rows.variants.pos.tolist(), n_variants, strict=True):
+    columns = table_columns(rows.case_fraction, computed=rows.exact is not None)
+    lines = ["\t".join((*columns, *LOCUS_COLUMNS))]
+    found = format_rows(VariantText.of(rows.variants), np.arange(len(rows.variants)), rows)
+    texts = found.data.decode().split("\n")[:-1]
+    for line, pos, n in zip(texts, rows.variants.pos.tolist(), n_variants, strict=True):
         lines.append("\t".join([line, *locus_cells(pos, n, window)]))
     return "\n".join(lines) + "\n"
 

@@ -2,5 +2,6 @@
 
 Within this floor imports go along one line, left to right only:
 chromosomes -> genotypes -> samples -> case_control -> covariates -> grm -> spectrum -> pca
--> whitening -> variant_tests -> null_model -> fitting -> scan -> leads -> simulate.
+-> whitening -> variant_tests -> background -> calibrated_test -> calibration -> null_model
+-> fitting -> scan -> leads -> simulate.
 """

@@ -1,18 +1,18 @@
 """What a GRM looks like from far away: its leading eigenvectors, and who is closely related.
 
-    K ~= U diag(S) U' + blocks of relatives + s I
+    K ~= U diag(S) U' + a block for each family + a constant for everyone else
 
-Populations and other large structure make few large eigenvalues. Families make hundreds of
-middling ones, which no few eigenvectors hold: of 600 families of five among 5,000 people in
-three populations, 2 eigenvectors hold the populations, and 400 do not yet hold the families. But
-once U is taken out, families are small blocks of large elements, which are inverted one by one.
+Populations make few large eigenvalues. Families make hundreds of middling ones, which no few
+eigenvectors hold: of 600 families of five among 5,000 people of three populations 2 eigenvectors
+hold the populations, and 400 do not yet hold the families. But once U is taken out, a family
+is a small block of large elements, and blocks are inverted one by one.
 
 Eigenvectors are those of a block subspace iteration with Rayleigh and Ritz (Saad: Numerical
 Methods for Large Eigenvalue Problems, 2011, chapter 5): approximate ones, of which nothing but
 orthonormality is asked, because what they miss is measured by whoever uses them. Measured at n =
-5,000, 2 cores: a product of K with 20 columns takes 30 ms in float64, one with a single column
-8 ms, so that 10 eigenvectors take 0.2 s from nothing and 0.07 s from those of a similar K; scipy's
-eigsh takes 0.4 s at a tolerance of 0.01.
+5,000, 2 cores: a product of K with 20 columns takes 30 ms, one with a single column 8 ms, so that
+a block is the cheaper way: 10 eigenvectors and the families 0.34 s from nothing and 0.08 s from
+those of a similar K; scipy's eigsh, 0.4 s for the eigenvectors at a tolerance of 0.01.
 """
 
 from dataclasses import dataclass
@@ -36,9 +36,15 @@ _THRESHOLDS = (0.05, 0.1, 0.2, 0.4)
 """What counts as related, of the mean diagonal: the first that leaves small families. 0.05 is
 ten standard deviations of what unrelated people share by chance at 50,000 variants."""
 
+_SPREAD, _LARGE = 0.005, 5.0
+"""Eigenvectors are taken out of K before families are looked for where S is above both n times the
+one, below which they make no element of a tenth of the threshold, and the other, below which they
+may be families themselves."""
+
+_NEAR = 0.1
 _LARGEST_FAMILY = 64
 _MOST_PAIRS = 8
-"""Pairs within families per sample: each costs as much as 1/2 column of a matrix product."""
+"""Pairs within families per sample: with two of them a variant takes 4 times its dot products."""
 
 _CHUNK = 512
 
@@ -61,11 +67,12 @@ class Families:
     """Samples that share a large element of K, directly or through others; of two or more."""
 
     members: tuple[Indices, ...]  # by size: (families of that size, size) samples, ascending
+    threshold: float  # what a large element is; infinite where families would be too large
 
     @property
-    def n_members(self) -> int:
-        """Samples that have relatives."""
-        return sum(block.size for block in self.members)
+    def near(self) -> bool:
+        """Whether the families hold all near relatives: half-siblings, and grandparents."""
+        return self.threshold <= _NEAR
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,23 +124,24 @@ def leading_eigenvectors(K: Array, n_wanted: int, previous: Leading | None = Non
 
 
 def find_families(K: Array, leading: Leading) -> Families:
-    """Return who is related in K (n, n) beyond its leading eigenvectors.
+    """Return who is related in K (n, n) beyond those leading eigenvectors that are large.
 
     The lowest threshold is taken at which families are small; where there is none (mice of
     one stock: everyone is related to all) there are no families.
     """
     n = K.shape[0]
+    populations = leading.first(int((max(_SPREAD * n, _LARGE) <= leading.S).sum()))
     for threshold in _THRESHOLDS:
-        pairs = _related_pairs(K, leading, threshold, _MOST_PAIRS * n)
+        pairs = _related_pairs(K, populations, threshold, _MOST_PAIRS * n)
         if pairs is None:
             continue
         graph = sparse.coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
         _, label = connected_components(graph, directed=False)
         size = np.bincount(label)
         size = size[size > 1]
-        if not size.size or (size.max() <= _LARGEST_FAMILY and size @ size <= 2 * _MOST_PAIRS * n):
-            return Families(_by_size(label))
-    return Families(())
+        if size.max(initial=0) <= _LARGEST_FAMILY and size @ size <= 2 * _MOST_PAIRS * n:
+            return Families(_by_size(label), threshold)
+    return Families((), float("inf"))
 
 
 def _related_pairs(K: Array, leading: Leading, threshold: float, most: int) -> Indices | None:

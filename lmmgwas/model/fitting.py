@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lmmgwas.model.calibrated_test import NullVectors
 from lmmgwas.model.null_model import (
     MIN_DRAFT_SAMPLES,
     NullModel,
@@ -47,7 +48,7 @@ from lmmgwas.model.whitening import (
 )
 from lmmgwas.numerics.expansion import ExpandingReml
 from lmmgwas.numerics.likelihood import CholeskyReml
-from lmmgwas.numerics.linalg import NotPositiveDefiniteError
+from lmmgwas.numerics.linalg import NotPositiveDefiniteError, solve_lower
 from lmmgwas.numerics.optimise import Status
 from lmmgwas.numerics.refit import RotatedData
 
@@ -65,6 +66,7 @@ class FittedTrait:
     whitened: WhitenedTrait  # at its h2
     null_ml: NullModel | None  # by full likelihood, where the test needs it
     test: VariantTest
+    vectors: NullVectors | None = None  # with a Cholesky whitener
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,6 +103,11 @@ class RotationBatch:
         self._rotation = shared.rotation
         self._tests = tests
         self._stack = TraitStack([trait for test in tests for trait in test.whitened])
+
+    def squares(self, tile: NDArray[Any]) -> Array:
+        """Return x'V^-1 x (T,) of each row of a residual tile, for a Cholesky whitener."""
+        rotated = self._rotation.rotate(tile).astype(np.float64, copy=False)
+        return np.asarray(np.einsum("ij,ij->i", rotated, rotated))
 
     def test(self, tile: NDArray[Any]) -> tuple[ScanResult, ...]:
         """Return the tests of each row of a residual tile (T, n), by trait; destroys the tile."""
@@ -248,13 +255,13 @@ def _fit_cholesky_group(
         found = _expand_trait(analysis, trait, K, grm_scale, start)
         if found is None:
             found = _factor_trait(analysis, trait, K, grm_scale, start)
-        null, whitened, L, precision = found
-        fitted.append(FittedTrait(null, whitened, None, WaldTest(whitened)))
+        null, whitened, L, precision, vectors = found
+        fitted.append(FittedTrait(null, whitened, None, WaldTest(whitened), vectors))
         rotations.append(SharedRotation(CholeskyRotation(L), (k,), precision))
     return FittedGroup(WhitenerKind.CHOLESKY, tuple(fitted), tuple(rotations))
 
 
-_FactoredTrait = tuple[NullModel, WhitenedTrait, NDArray[Any], Precision]
+_FactoredTrait = tuple[NullModel, WhitenedTrait, NDArray[Any], Precision, NullVectors]
 
 
 def _expand_trait(
@@ -280,7 +287,8 @@ def _expand_trait(
     dots = np.column_stack([white.residual, white.basis])
     dof = trait.values.size - analysis.X.shape[1] - 1
     whitened = WhitenedTrait(dots, None, white.rr, dof, trait.sd)
-    return null, whitened, L, Precision.SINGLE
+    vectors = NullVectors(analysis.X, white.Py, white.VX, null.h2, whitened)
+    return null, whitened, L, Precision.SINGLE, vectors
 
 
 def _factor_trait(
@@ -298,7 +306,10 @@ def _factor_trait(
     columns = cholesky_columns(L, np.column_stack([trait.values, analysis.X]))
     whitened = whiten_trait(columns[:, 0], columns[:, 1:], None, trait.sd)
     precision = _safe_precision(analysis, null)
-    return null, whitened, _cast(L, precision), precision
+    Py = solve_lower(L, whitened.dots[:, 0], transposed=True)
+    VX = solve_lower(L, columns[:, 1:], transposed=True)
+    vectors = NullVectors(analysis.X, Py, VX, null.h2, whitened)
+    return null, whitened, _cast(L, precision), precision, vectors
 
 
 def fit_without_relatedness(analysis: Analysis) -> FittedGroup:

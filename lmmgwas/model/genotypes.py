@@ -127,8 +127,17 @@ def arrange_variants(
     by_label = np.array([index_of[label] for label in raw.labels], dtype=np.int32)
     haploid = np.array([row.role is Role.X for row in table], dtype=np.bool_)
     chrom = by_label[raw.label_code]
-    order = np.lexsort((np.maximum(raw.pos, 0), chrom)).astype(np.int64)  # stable
+    order = _output_order(chrom, np.maximum(raw.pos, 0))
     return Variants(raw, chromosomes, order, chrom[order], haploid[raw.label_code][order]), table
+
+
+def _output_order(chrom: NDArray[np.int32], pos: Indices) -> Indices:
+    """Return the rows by chromosome, position and place in the file; most files are in order."""
+    follows = chrom[1:] > chrom[:-1]
+    follows |= (chrom[1:] == chrom[:-1]) & (pos[1:] >= pos[:-1])
+    if follows.all():
+        return np.arange(pos.size, dtype=np.int64)
+    return np.lexsort((pos, chrom)).astype(np.int64)  # stable
 
 
 class Reason(StrEnum):
@@ -171,6 +180,29 @@ class VariantStats:
     variance: NDArray[np.float64]  # of the observed calls, divisor n_observed
     af: NDArray[np.float64]  # effect-allele frequency; on X males count once
     mac: NDArray[np.float64]  # minor-allele count; on X males count once
+
+    def take(self, rows: Any) -> "VariantStats":
+        """Return the statistics of some of the variants, by index, mask or slice."""
+        return VariantStats(
+            self.n_samples,
+            self.n_observed[rows],
+            self.mean[rows],
+            self.variance[rows],
+            self.af[rows],
+            self.mac[rows],
+        )
+
+    @classmethod
+    def joined(cls, parts: "Sequence[VariantStats]") -> "VariantStats":
+        """Return the statistics of several blocks over the same samples as one."""
+        return cls(
+            parts[0].n_samples,
+            np.concatenate([part.n_observed for part in parts]),
+            np.concatenate([part.mean for part in parts]),
+            np.concatenate([part.variance for part in parts]),
+            np.concatenate([part.af for part in parts]),
+            np.concatenate([part.mac for part in parts]),
+        )
 
     @property
     def missing_rate(self) -> NDArray[np.float64]:

@@ -1,5 +1,6 @@
 """From the calls of a tile to the rows that are rotated: complete, centred, without covariates."""
 
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,14 @@ from lmmgwas.numerics.kernels import fill_tile
 
 Array = NDArray[np.float64]
 Tile = NDArray[Any]
+
+
+class ScanKind(StrEnum):
+    """How x'Px is had: exactly for every variant, or calibrated and exactly where it matters."""
+
+    EXACT = "exact"
+    CALIBRATED = "calibrated"
+
 
 COLLINEAR_TOLERANCE = 1e-8
 """1 - R2 of a variant on the covariates below which it carries nothing of its own."""
@@ -36,6 +45,18 @@ def scan_tile(n_samples: int) -> int:
     return rows
 
 
+def raw_tile(calls: Calls, stats: VariantStats, reasons: NDArray[np.int8]) -> Tile:
+    """Return the kept variants of a tile (b, n) in float32: mean-imputed, centred, no more."""
+    tile = np.empty(calls.shape, dtype=np.float32)
+    fill_tile(calls, stats.mean, (reasons == KEPT).astype(np.float64), tile)
+    return tile
+
+
+def sums_of_squares(stats: VariantStats, reasons: NDArray[np.int8]) -> Array:
+    """Return x'x (b,) of the rows of `raw_tile`, exactly; 0 where a variant is not kept."""
+    return np.asarray(np.where(reasons == KEPT, stats.variance * stats.n_observed, 0.0))
+
+
 def residual_tile(
     calls: Calls,
     stats: VariantStats,
@@ -56,7 +77,7 @@ def residual_tile(
     tile[b:] = 0.0
     scale = (reasons == KEPT).astype(np.float64)
     fill_tile(calls, stats.mean, scale, tile)
-    total = scale * stats.variance * stats.n_observed
+    total = sums_of_squares(stats, reasons)
     basis = X.astype(precision.dtype, copy=False)
     along = tile @ basis
     left = total - np.einsum("ik,ik->i", along[:b], along[:b], dtype=np.float64)

@@ -116,6 +116,8 @@ class WhiteColumns:
     residual: Array  # (n,) r = L^-1 (y - X b), as L' P y
     basis: Array  # (n, c) orthonormal basis of L^-1 X
     rr: float  # r'r = y'P y
+    Py: Array  # (n,)
+    VX: Array  # (n, c) V^-1 X
 
 
 class ExpandingReml:
@@ -193,7 +195,9 @@ class ExpandingReml:
         C = np.linalg.cholesky(0.5 * (XVX + XVX.T))  # X'V^-1 X = C C'
         Py = Z[0] - np.linalg.solve(XVX, XVy) @ Z[1:]
         rows = multiply_lower_transposed(L, np.vstack([Py[None, :], np.linalg.solve(C, Z[1:])]))
-        return WhiteColumns(rows[0], np.ascontiguousarray(rows[1:].T), float(self._W[0] @ Py))
+        basis = np.ascontiguousarray(rows[1:].T)
+        VX = np.ascontiguousarray(Z[1:].T)
+        return WhiteColumns(rows[0], basis, float(self._W[0] @ Py), Py, VX)
 
     def _solve(self, L: Single, h2: float) -> Array:
         """V^-1 W (1 + c, n) by refinement in float64."""

@@ -4,10 +4,14 @@ The division of the work never depends on the number of threads, so that results
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
-from typing import TypeVar
+from queue import SimpleQueue
+from threading import Event
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -61,3 +65,63 @@ def ordered_map(
         for future in waiting:
             future.cancel()
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """The end of a stream, and what ended it before its time."""
+
+    error: BaseException | None
+
+
+class _Lane(Generic[_Result]):
+    """The results of one stream, filled by one thread and emptied by another."""
+
+    def __init__(self, begin: Callable[[], Iterator[_Result]], halt: Event) -> None:
+        self._begin = begin
+        self._halt = halt
+        self._queue: SimpleQueue[tuple[_Result] | _End] = SimpleQueue()
+
+    def fill(self) -> None:
+        """Work to the end, or until nobody wants the results."""
+        try:
+            for result in self._begin():
+                if self._halt.is_set():
+                    return
+                self._queue.put((result,))
+            self._queue.put(_End(None))
+        except BaseException as error:  # it is raised again where the results are taken
+            self._queue.put(_End(error))
+
+    def empty(self) -> Iterator[_Result]:
+        """Yield what comes, and raise what ended it before its time."""
+        while isinstance(found := self._queue.get(), tuple):
+            yield found[0]
+        if found.error is not None:
+            raise found.error
+
+
+def ordered_streams(
+    begin: Callable[[_Item], Iterator[_Result]], items: Sequence[_Item], lanes: int
+) -> Iterator[_Result]:
+    """Yield what begin(item) yields, item after item, with up to `lanes` of them at work.
+
+    What later items yield meanwhile waits in memory. An exception is raised where its result
+    would have come; then, or when the iterator is closed, the other lanes stop at their next
+    result.
+    """
+    if lanes == 1 or len(items) == 1:
+        for item in items:
+            yield from begin(item)
+        return
+    halt = Event()
+    queues = [_Lane(partial(begin, item), halt) for item in items]
+    with ThreadPoolExecutor(lanes) as pool:
+        try:
+            for queue in queues:
+                pool.submit(queue.fill)
+            for queue in queues:
+                yield from queue.empty()
+        finally:
+            halt.set()
+            pool.shutdown(wait=False, cancel_futures=True)

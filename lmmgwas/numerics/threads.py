@@ -53,16 +53,6 @@ def _cgroup_quota(root: Path) -> int | None:
     return max(1, int(quota) // int(period))
 
 
-def calm_blas() -> None:
-    """Let idle BLAS threads sleep soon; to be called before numpy loads.
-
-    numpy's and scipy's wheels carry one OpenBLAS each, and each keeps its idle threads
-    spinning (2^26 cycles unless told otherwise) while the other works on the same processors:
-    on 2 cores that cost a third of a run. 2^18 cycles are 0.1 ms. The user's word stands.
-    """
-    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "18")
-
-
 @contextmanager
 def limited_blas(n_threads: int) -> Iterator[None]:
     """Hold both copies of OpenBLAS (numpy's and scipy's wheels carry one each) to `n_threads`."""
@@ -88,3 +78,13 @@ def blas_libraries() -> list[dict[str, Any]]:
         for info in threadpool_info()
         if info.get("user_api") == "blas"
     ]
+
+
+def describe_blas() -> str:
+    """Return one line on the BLAS that is loaded: versions, kernels, threads."""
+    parts = [
+        f"{found['library']} {found['version']} ({found['kernels']} kernels, "
+        f"{found['threads']} threads)"
+        for found in blas_libraries()
+    ]
+    return f"BLAS: {'; '.join(dict.fromkeys(parts)) or 'unknown'}"

@@ -14,6 +14,7 @@ from lmmgwas.io.atomic import OutputSet
 from lmmgwas.io.metadata import StudyDescription, TableFacts, format_sidecar, reasons_not_ssf
 from lmmgwas.model.genotypes import Variants
 from lmmgwas.model.grm import check_loco
+from lmmgwas.model.scan import ScanKind
 from lmmgwas.pipeline.condition import condition_covariates
 from lmmgwas.pipeline.flow import describe_flow, sample_flow
 from lmmgwas.pipeline.inputs import Genotypes, choose_variants, open_genotypes
@@ -40,8 +41,9 @@ from lmmgwas.pipeline.relatedness import (
     plan_relatedness,
     require_loco_possible,
 )
-from lmmgwas.pipeline.scan_run import ScanJob, run_scan
+from lmmgwas.pipeline.scan_run import run_scan
 from lmmgwas.pipeline.study import Study, TraitResult
+from lmmgwas.pipeline.tile_reader import CalibratedScan, ScanJob
 from lmmgwas.pipeline.trait_output import GroupRow, Leads, TraitFiles, TraitOutput
 from lmmgwas.report.manifest import (
     format_manifest,
@@ -147,10 +149,13 @@ def _analyse(
         for plan in study.plans:
             with contextlib.ExitStack() as opened_files:
                 traits = []
+                calibrated = _calibrated(job) is not None
                 for name, coding in zip(plan.names, plan.case_control, strict=True):
                     files = _files(job, stems[name], study.variants)
                     records = Path(spool) / f"{stems[name]}.records"
-                    traits.append(TraitOutput(name, files, outputs, records, coding))
+                    traits.append(
+                        TraitOutput(name, files, outputs, records, coding, calibrated=calibrated)
+                    )
                     opened_files.callback(traits[-1].close)
                 results += _analyse_one(study, plan, tuple(traits), relatedness, log, outputs)
     order = list(study.tables.traits)
@@ -189,6 +194,7 @@ def _analyse_one(
         job.test.include_nonautosomal,
         job.run.block_size,
         job.run.threads,
+        _calibrated(job),
     )
     progress = Progress(log, "scan", len(study.variants), quiet=job.run.verbosity == 0)
     outcome = run_scan(scan, traits, progress, log)
@@ -215,6 +221,13 @@ def _analyse_one(
         say_trait(study, result, log)
         results.append(result)
     return results
+
+
+def _calibrated(job: AssocJob) -> CalibratedScan | None:
+    """What `--scan calibrated` asks for; ordinary regression is exact and fast as it is."""
+    if job.model.scan is ScanKind.EXACT or job.model.h2 == 0.0:
+        return None
+    return CalibratedScan(job.model.exact_below, job.model.seed)
 
 
 def _check_conservation(trait: TraitOutput, n_selected: int) -> None:

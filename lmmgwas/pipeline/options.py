@@ -11,6 +11,7 @@ from lmmgwas.errors import UsageError
 from lmmgwas.model.chromosomes import Karyotype
 from lmmgwas.model.genotypes import VariantFilters
 from lmmgwas.model.grm import GrmFilters, GrmModel
+from lmmgwas.model.scan import ScanKind
 from lmmgwas.model.variant_tests import TestKind, VarianceKind
 from lmmgwas.model.whitening import Precision, WhitenerKind
 from lmmgwas.numerics.likelihood import H2_MAX
@@ -127,6 +128,9 @@ class ModelOptions:
     test: TestKind = TestKind.WALD
     variance: VarianceKind = VarianceKind.NULL
     condition: tuple[str, ...] = ()  # variant IDs
+    scan: ScanKind = ScanKind.EXACT
+    exact_below: float = 1e-3  # of a calibrated scan: p under this is computed exactly
+    seed: int = 1  # of the random variants that a scan is calibrated on
 
     @property
     def needs_spectrum(self) -> bool:
@@ -140,6 +144,20 @@ class ModelOptions:
                 "--variance per-variant, --test lrt and --test score need the eigenvalues of the "
                 "GRM: leave --whitener cholesky out",
             )
+        if self.scan is ScanKind.CALIBRATED and (
+            self.needs_spectrum or self.whitener is WhitenerKind.SPECTRAL
+        ):
+            raise UsageError(
+                "E007",
+                "--scan calibrated is for --test wald with --variance null, by Cholesky "
+                "factors: leave the other options out, or --scan calibrated",
+            )
+        if not 0.0 < self.exact_below <= 1.0:
+            raise UsageError(
+                "E002", f"--exact-below {self.exact_below:g} is out of range: give a p up to 1"
+            )
+        if self.seed < 0:
+            raise UsageError("E002", f"--seed {self.seed} is out of range: give 0 or more")
         if self.variance is VarianceKind.PER_VARIANT and self.h2 is not None:
             raise UsageError("E006", "--variance per-variant estimates h2, --h2 fixes it: give one")
         if self.grm is not None and self.grm_bfile is not None:

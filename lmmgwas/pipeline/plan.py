@@ -30,6 +30,7 @@ from lmmgwas.model.samples import (
     rank_inverse_normal,
     standardise_trait,
 )
+from lmmgwas.model.scan import ScanKind
 from lmmgwas.model.variant_tests import VarianceKind
 from lmmgwas.model.whitening import WhitenerKind
 from lmmgwas.pipeline.flow import SampleFlow
@@ -220,6 +221,8 @@ def choose_whitener(
         kind = WhitenerKind.IDENTITY
     elif model.needs_spectrum:
         kind = WhitenerKind.SPECTRAL
+    elif model.scan is ScanKind.CALIBRATED:
+        kind = WhitenerKind.CHOLESKY
     analysis = Analysis(
         plan.traits,
         plan.samples.X,

@@ -141,6 +141,10 @@ def _describe_trait(study: Study, result: TraitResult) -> dict[str, Any]:
         },
         "case_control": None if trait.coding is None else asdict(trait.coding),
         "precision": study.job.model.precision,
+        "scan": study.job.model.scan,
+        "calibration": None
+        if result.outcome.calibration is None
+        else asdict(result.outcome.calibration),
         "null_models": [_describe_null(row) for row in (*trait.groups, result.whole)],
         "n_variants_tested": trait.n_tested,
         "n_variants_excluded": counts,

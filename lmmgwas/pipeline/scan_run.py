@@ -1,68 +1,39 @@
-"""One analysis: null models and scan of all LOCO groups, tile by tile.
+"""One analysis: null models and scan of all LOCO groups, in lanes.
 
-The journey of a tile: calls -> counts and reasons -> residual on the covariates -> rotated
-(one BLAS call) -> tests of each trait -> compressed rows. Each thread takes whole tiles through
-all of it, BLAS on one thread each; the rows are written in the order of the tiles. LOCO is
-another GRM through the same loop.
+LOCO is another GRM through the same loop: groups that leave the same out share a fit. Two
+lanes fit and scan a group each where there are two threads; rows are written group by group.
 """
 
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from lmmgwas.model.background import find_background
+from lmmgwas.model.calibration import PROMISE, Calibration, PooledError, pooled_error
 from lmmgwas.model.chromosomes import Role
 from lmmgwas.model.fitting import (
-    Analysis,
     FittedGroup,
     FittedTrait,
     fit_group,
     fit_without_relatedness,
     suggested_starts,
 )
-from lmmgwas.model.genotypes import (
-    MISSING,
-    Calls,
-    GenotypeSource,
-    Reason,
-    VariantFilters,
-    Variants,
-    VariantStats,
-    calls_of,
-    count_block,
-    exclusion_reasons,
-    read_tile,
-    variant_stats,
-)
+from lmmgwas.model.genotypes import Reason, Variants
 from lmmgwas.model.null_model import NullModel
-from lmmgwas.model.samples import SampleTable
-from lmmgwas.model.scan import residual_tile, scan_tile
-from lmmgwas.model.variant_tests import ScanResult
 from lmmgwas.model.whitening import WhitenerKind
-from lmmgwas.numerics.hwe import hardy_weinberg_p
-from lmmgwas.numerics.kernels import mask_heterozygotes
-from lmmgwas.numerics.parallel import ordered_map
+from lmmgwas.numerics.parallel import ordered_streams
 from lmmgwas.numerics.threads import limited_blas
 from lmmgwas.pipeline.logbook import Logbook, Progress
-from lmmgwas.pipeline.relatedness import Relatedness
+from lmmgwas.pipeline.scan_calibrated import calibrate_group, scan_calibrated
+from lmmgwas.pipeline.scan_tiles import TestedTile, scan_tiles
+from lmmgwas.pipeline.tile_reader import ScanJob, TileReader
 from lmmgwas.pipeline.trait_output import TraitOutput
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ScanJob:
-    """All that one analysis needs."""
-
-    source: GenotypeSource
-    variants: Variants  # selected, in output order
-    samples: SampleTable
-    analysis: Analysis
-    filters: VariantFilters
-    relatedness: Relatedness | None  # None: ordinary least squares
-    loco: bool
-    include_nonautosomal: bool
-    block_size: int
-    threads: int
+_LANES = 2
+_MAX_LANE_SAMPLES = 16_384  # 6.4 GB for both lanes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,6 +43,7 @@ class ScanOutcome:
     whole: tuple[FittedTrait, ...]  # the whole-genome fits
     kinds: tuple[WhitenerKind, ...]  # used in the end, by group
     n_male_heterozygotes: int
+    calibration: PooledError | None  # of a calibrated scan
 
 
 def run_scan(
@@ -79,29 +51,225 @@ def run_scan(
 ) -> ScanOutcome:
     """Fit and scan every group; `outputs` are the traits of the analysis, in its order."""
     with log.stage("null model, whole genome"):
-        current: tuple[str | None, FittedGroup] = (None, _fit(job, None, [None] * len(outputs)))
-    whole = current[1].traits  # without the rotation, which is n x n
-    starts = suggested_starts(whole)
-    kinds: list[WhitenerKind] = []
-    n_heterozygotes = 0
-    for group in job.variants.groups():
-        members = _places(job.variants, group)
-        variants = job.variants.take(members)
-        untested = _untested_reason(variants, job.include_nonautosomal)
-        if untested is not None:
+        fit = _fit(job, None, [None] * len(outputs))
+    whole = fit.fitted.traits  # without the rotation, which is n x n
+    batches = _batches(job)
+    lanes = _lanes(job, batches)
+    lane = _Lane(_for_one_lane(job) if lanes > 1 else job, fit, outputs, log)
+    if not batches or batches[0].left_out is not None:
+        lane.forget_whole()
+    del fit
+    taken = _Taken()
+    with limited_blas(1) if lanes > 1 else contextlib.nullcontext():
+        for done in ordered_streams(lane.run, batches, lanes):
+            progress.advance(taken.take(job, done, outputs, log))
+    log.detail(
+        f"tests and rows: {taken.seconds / job.threads:.2f} s on {job.threads} threads, "
+        f"{taken.n_variants / max(taken.seconds / job.threads, 1e-9):,.0f} variants per second"
+    )
+    pooled = None
+    if job.calibrated is not None:
+        pooled = _judge(taken.calibrations, outputs, log)
+    return ScanOutcome(whole, tuple(taken.kinds), taken.n_heterozygotes, pooled)
+
+
+class _Taken:
+    """What the lanes have yielded so far, written and counted."""
+
+    def __init__(self) -> None:
+        self.kinds: list[WhitenerKind] = []
+        self.calibrations: list[Calibration] = []
+        self.n_heterozygotes = 0
+        self.n_variants = 0
+        self.seconds = 0.0
+
+    def take(
+        self, job: ScanJob, done: "_Done", outputs: tuple[TraitOutput, ...], log: Logbook
+    ) -> int:
+        """Write what is done; return how many variants it covers."""
+        if isinstance(done, TestedTile):
+            done.write(outputs)
+            self.n_heterozygotes += done.n_heterozygotes
+            self.n_variants += done.n_variants
+            self.seconds += done.seconds
+            return done.n_variants
+        if isinstance(done, _Untested):
             for output in outputs:
-                output.exclude(variants, untested)
-            progress.advance(len(variants))
-            continue
+                output.exclude(done.variants, done.reason)
+            return len(done.variants)
+        _close_group(job, done, outputs)
+        self.kinds.append(done.kind)
+        self.calibrations += done.calibrations
+        for output, calibration in zip(outputs, done.calibrations, strict=False):
+            if not calibration.kept:
+                log.warn(
+                    "W604",
+                    f"trait {output.name}, group {done.group}: scanned exactly, not calibrated: "
+                    f"{calibration.reason}",
+                )
+        return 0
+
+
+def _judge(
+    calibrations: list[Calibration], outputs: tuple[TraitOutput, ...], log: Logbook
+) -> PooledError | None:
+    """Say how well the promise was kept on the held-out variants of all groups."""
+    error = pooled_error(calibrations)
+    if not error.n_variants:
+        return None
+    used = [c.test.n_eigenvectors for c in calibrations if c.test is not None]
+    log.say(
+        f"Calibrated scan: chi-square within {error.quantile:.2%} at the 99th percentile of "
+        f"{error.n_variants:,} held-out variants (largest {error.largest:.2%}), with "
+        f"{min(used)} to {max(used)} eigenvectors; smaller p and rare variants are exact"
+    )
+    if not error.kept:
+        log.warn("W605", f"the calibrated scan's error of chi-square is above {PROMISE:.0%}")
+    return error
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Batch:
+    """Groups that follow each other and leave the same out of the GRM: one fit for all."""
+
+    left_out: str | None
+    groups: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Untested:
+    """Variants of chromosomes that are not tested."""
+
+    variants: Variants
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _FinishedGroup:
+    """A group all of whose tiles have come."""
+
+    group: str
+    left_out: str | None
+    nulls: tuple[NullModel, ...]  # by trait
+    kind: WhitenerKind
+    calibrations: tuple[Calibration, ...]  # by trait; empty in an exact scan
+
+
+_Done = TestedTile | _Untested | _FinishedGroup
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Fit:
+    """Null models under one GRM, and the GRM itself where a calibration needs it."""
+
+    fitted: FittedGroup
+    K: NDArray[np.float64] | None
+
+
+def _batches(job: ScanJob) -> list[_Batch]:
+    """Gather the groups, in output order, by what LOCO leaves out."""
+    batches: list[_Batch] = []
+    for group in job.variants.groups():
+        variants = job.variants.take(_places(job.variants, group))
         left_out = _left_out(job, variants, group)
-        if left_out != current[0]:
-            del current  # two rotations of n x n need not be alive at once
-            where = f"without {left_out}" if left_out else "whole genome"
-            with log.stage(f"null model, {where}"):
-                current = (left_out, _fit(job, left_out, starts))
-        n_heterozygotes += _scan_group(job, members, current[1], outputs, progress, group)
-        kinds.append(current[1].kind)
-    return ScanOutcome(whole, tuple(kinds), n_heterozygotes)
+        if batches and batches[-1].left_out == left_out:
+            batches[-1] = _Batch(left_out, (*batches[-1].groups, group))
+        else:
+            batches.append(_Batch(left_out, (group,)))
+    return batches
+
+
+def _lanes(job: ScanJob, batches: Sequence[_Batch]) -> int:
+    """How many groups are fitted and scanned at a time.
+
+    Two lanes with one BLAS thread each waste nothing where BLAS on two threads waits at every
+    step; each has an n x n matrix in float64 and one in float32. With more threads, or where
+    n^3 dwarfs the steps between, BLAS has all threads for a fit, and a scan has them by tiles.
+    """
+    few = _LANES <= job.threads < 2 * _LANES
+    fits = len(batches) > 1 and job.samples.n_samples <= _MAX_LANE_SAMPLES
+    return _LANES if few and fits and job.relatedness is not None else 1
+
+
+def _for_one_lane(job: ScanJob) -> ScanJob:
+    """The same job on one thread."""
+    relatedness = None if job.relatedness is None else replace(job.relatedness, threads=1)
+    return replace(
+        job, threads=1, analysis=replace(job.analysis, threads=1), relatedness=relatedness
+    )
+
+
+class _Lane:
+    """Fits and scans a batch of groups."""
+
+    def __init__(
+        self, job: ScanJob, whole: _Fit, outputs: tuple[TraitOutput, ...], log: Logbook
+    ) -> None:
+        self._job = job
+        self._outputs = outputs
+        self._log = log
+        self._starts = suggested_starts(whole.fitted.traits)
+        self._groups = job.variants.groups()
+        self._background = None if whole.K is None else find_background(whole.K)
+        self._whole: _Fit | None = whole  # used where the first batch leaves nothing out
+
+    def forget_whole(self) -> None:
+        """Let go of the matrices of the whole genome."""
+        self._whole = None
+
+    def run(self, batch: _Batch) -> Iterator[_Done]:
+        """Yield the tested tiles of each group, then its end."""
+        job = self._job
+        fit: _Fit | None = None
+        for group in batch.groups:
+            members = _places(job.variants, group)
+            variants = job.variants.take(members)
+            untested = _untested_reason(variants, job.include_nonautosomal)
+            if untested is not None:
+                yield _Untested(variants, untested)
+                continue
+            if fit is None:
+                fit = self._fitted(batch)
+            reader = TileReader(job, variants, members)
+            calibrations = self._calibrate(reader, fit, group)
+            yield from self._scan(reader, fit.fitted, calibrations)
+            nulls = tuple(trait.null for trait in fit.fitted.traits)
+            yield _FinishedGroup(group, batch.left_out, nulls, fit.fitted.kind, calibrations)
+
+    def _fitted(self, batch: _Batch) -> _Fit:
+        whole, self._whole = self._whole, None
+        if whole is not None and batch.left_out is None:
+            return whole
+        where = f"without {batch.left_out}" if batch.left_out else "whole genome"
+        with self._log.stage(f"null model, {where}"):
+            return _fit(self._job, batch.left_out, self._starts)
+
+    def _calibrate(self, reader: TileReader, fit: _Fit, group: str) -> tuple[Calibration, ...]:
+        """The calibrations of a group's traits; none in an exact scan."""
+        if fit.K is None or self._background is None:
+            return ()
+        with self._log.stage(f"calibration, {group}"):
+            background = find_background(fit.K, self._background)
+            place = self._groups.index(group), len(self._groups)
+            return calibrate_group(reader, fit.fitted, fit.K, background, place)
+
+    def _scan(
+        self, reader: TileReader, fitted: FittedGroup, calibrations: tuple[Calibration, ...]
+    ) -> Iterator[TestedTile]:
+        options = self._job.calibrated
+        if options is None or not calibrations or not all(c.kept for c in calibrations):
+            yield from scan_tiles(reader, fitted, self._outputs)
+        else:
+            yield from scan_calibrated(reader, fitted, calibrations, options, self._outputs)
+
+
+def _close_group(job: ScanJob, done: _FinishedGroup, outputs: tuple[TraitOutput, ...]) -> None:
+    """Note the null models of a group."""
+    n_grm = None
+    if job.relatedness is not None and job.analysis.kind is not WhitenerKind.IDENTITY:
+        n_grm = job.relatedness.grm.n_variants_without(done.left_out) or None
+    for output, null in zip(outputs, done.nulls, strict=True):
+        output.close_group(done.group, null, n_grm, job.samples.n_samples)
 
 
 def _places(variants: Variants, group: str) -> NDArray[np.int64]:
@@ -124,136 +292,14 @@ def _left_out(job: ScanJob, variants: Variants, group: str) -> str | None:
     return group if job.loco and role is Role.AUTOSOME and job.relatedness is not None else None
 
 
-def _fit(job: ScanJob, group: str | None, starts: list[NullModel | None]) -> FittedGroup:
+def _fit(job: ScanJob, group: str | None, starts: list[NullModel | None]) -> _Fit:
     """The null models of all traits with one group left out of the GRM."""
     if job.relatedness is None or job.analysis.kind is WhitenerKind.IDENTITY:
-        return fit_without_relatedness(job.analysis)
+        return _Fit(fit_without_relatedness(job.analysis), None)
     rows = job.samples.grm_rows
     K, grm_scale = job.relatedness.matrix(group, rows)
     kept = None
     if job.analysis.kind is WhitenerKind.SPECTRAL:
         kept = job.relatedness.kept_decomposition(group, rows, K, grm_scale)
-    return fit_group(job.analysis, K, grm_scale, starts=starts, decomposition=kept)
-
-
-def _scan_group(
-    job: ScanJob,
-    members: NDArray[np.int64],
-    fitted: FittedGroup,
-    outputs: tuple[TraitOutput, ...],
-    progress: Progress,
-    group: str,
-) -> int:
-    """Test a group's variants; return how many male heterozygotes on X were set missing."""
-    variants = job.variants.take(members)
-    before = [output.n_tested for output in outputs]
-    journey = _Journey(job, variants, members, fitted)
-    starts = range(0, len(variants), journey.rows)
-    n_heterozygotes = 0
-    with limited_blas(1):
-        for tested in ordered_map(journey.travel, starts, job.threads, 2 * job.threads):
-            n_heterozygotes += tested.n_heterozygotes
-            for output, result in zip(outputs, tested.results, strict=True):
-                output.append(tested.first_row, tested.batch, tested.stats, tested.reasons, result)
-            progress.advance(len(tested.batch))
-    n_grm = _n_grm(job, variants, group)
-    for k, output in enumerate(outputs):
-        null = fitted.traits[k].null
-        output.close_group(group, null, n_grm, job.samples.n_samples, before[k])
-    return n_heterozygotes
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _TestedTile:
-    """What becomes of a tile."""
-
-    first_row: int  # place of its first variant among the selected ones
-    batch: Variants
-    stats: VariantStats
-    reasons: NDArray[np.int8]
-    results: tuple[ScanResult, ...]  # by trait
-    n_heterozygotes: int
-
-
-class _Journey:
-    """Takes tiles of one group from the file to their tests; several threads at a time."""
-
-    def __init__(
-        self,
-        job: ScanJob,
-        variants: Variants,
-        members: NDArray[np.int64],
-        fitted: FittedGroup,
-    ) -> None:
-        self.rows = scan_tile(job.samples.n_samples)
-        self._job = job
-        self._variants = variants
-        self._members = members
-        self._batches = fitted.batches()
-        self._n_traits = len(fitted.traits)
-
-    def travel(self, start: int) -> _TestedTile:
-        """Everything that happens to the tile whose first variant is `start` of the group."""
-        job = self._job
-        batch = self._variants.take(slice(start, start + self.rows))
-        calls = read_tile(job.source, batch.source_index, job.block_size)
-        n_heterozygotes = _mask_haploid(job, batch, calls)
-        own = calls_of(calls, job.samples.rows)
-        stats = _stats(job, batch, calls, own)
-        hwe_p = _hardy_weinberg(job, batch, calls) if job.filters.hwe > 0.0 else None
-        reasons = exclusion_reasons(stats, job.filters, _same_alleles(batch), hwe_p)
-        results: list[ScanResult | None] = [None] * self._n_traits
-        for shared in self._batches:
-            tile = residual_tile(own, stats, reasons, job.samples.X, self.rows, shared.precision)
-            for k, result in zip(shared.traits, shared.test(tile), strict=True):
-                results[k] = result
-        found = tuple(result for result in results if result is not None)
-        first = int(self._members[start])
-        return _TestedTile(first, batch, stats, reasons, found, n_heterozygotes)
-
-
-def _n_grm(job: ScanJob, variants: Variants, group: str) -> int | None:
-    """How many variants the group's GRM rests on; None where that is not known."""
-    if job.relatedness is None or job.analysis.kind is WhitenerKind.IDENTITY:
-        return None
-    return job.relatedness.grm.n_variants_without(_left_out(job, variants, group)) or None
-
-
-def _stats(job: ScanJob, batch: Variants, calls: Calls, own: Calls) -> VariantStats:
-    """Counts over the analysed samples; on X males count once."""
-    counts = count_block(own, job.samples.rows)
-    if not batch.haploid_x.any():
-        return variant_stats(counts)
-    male_counts = count_block(calls, job.samples.males)
-    male_counts[~batch.haploid_x] = 0
-    return variant_stats(counts, male_counts)
-
-
-def _hardy_weinberg(job: ScanJob, batch: Variants, calls: Calls) -> NDArray[np.float64]:
-    """Exact p (b,) over founders or all, as was asked; on X over the women among them."""
-    role = batch.chromosomes[int(batch.chrom[0])].role
-    if role not in (Role.AUTOSOME, Role.X):
-        return np.ones(len(batch))  # haploid, or not known: the test has no meaning
-    counts = count_block(calls, job.samples.hwe_rows)
-    if batch.haploid_x.any():
-        women = count_block(calls, job.samples.hwe_females)
-        counts[batch.haploid_x] = women[batch.haploid_x]
-    return hardy_weinberg_p(counts)
-
-
-def _mask_haploid(job: ScanJob, batch: Variants, calls: Calls) -> int:
-    """Set heterozygous males on X missing; a man has one X."""
-    haploid = np.flatnonzero(batch.haploid_x)
-    if not haploid.size or not job.samples.males.size:
-        return 0
-    block = calls[haploid]
-    changed = mask_heterozygotes(job.samples.males, MISSING, block)
-    if changed:
-        calls[haploid] = block
-    return int(changed)
-
-
-def _same_alleles(batch: Variants) -> NDArray[np.bool_]:
-    raw, index = batch.raw, batch.source_index
-    same = pc.equal(raw.effect_allele.take(index), raw.other_allele.take(index))
-    return np.asarray(same.to_numpy(zero_copy_only=False), dtype=np.bool_)
+    fitted = fit_group(job.analysis, K, grm_scale, starts=starts, decomposition=kept)
+    return _Fit(fitted, None if job.calibrated is None else K)

@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 from lmmgwas.errors import FileAccessError, NumericalError
 from lmmgwas.io.atomic import OutputSet
 from lmmgwas.io.read_sumstats import as_written
+from lmmgwas.io.row_text import VariantText
 from lmmgwas.io.sumstats import (
     EXCLUDED_COLUMNS,
     BlockedTable,
+    PackedRows,
     ResultRows,
-    format_excluded,
     format_leads,
     format_rows,
     format_table,
     index_suffix,
-    index_table,
     marker_ids,
     table_columns,
 )
@@ -47,6 +47,8 @@ RECORD = np.dtype(
         ("neg_log10_p", "<f8"),
     ]
 )
+
+_EXCLUDED_AT_ONCE = 1 << 16  # variants; bounds the memory that their text takes
 
 NULL_COLUMNS = (
     "group",
@@ -147,8 +149,22 @@ class GroupRow:
         ]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class TilePiece:
+    """What a tile adds to a trait's files, as bytes."""
+
+    rows: PackedRows
+    excluded: PackedRows
+    spool: bytes
+    reasons: NDArray[np.int64]  # (len(REASONS),) how many are excluded by each
+    n_perfect: int
+
+
 class TraitOutput:
-    """One trait's growing tables and its spool."""
+    """One trait's growing tables and its spool.
+
+    `prepare` makes the bytes of a tile, in any thread and any order; `write` appends them.
+    """
 
     def __init__(
         self,
@@ -157,6 +173,8 @@ class TraitOutput:
         outputs: OutputSet,
         spool: Path,
         coding: CaseControl | None,
+        *,
+        calibrated: bool = False,
     ) -> None:
         self.name = name
         self.coding = coding
@@ -165,11 +183,11 @@ class TraitOutput:
         self.reasons = np.zeros(len(REASONS), dtype=np.int64)
         self.n_perfect = 0
         self.groups: list[GroupRow] = []
+        self._n_closed = 0  # rows of the groups before
         self._spool_path = spool
         self._spool = spool.open("wb")
-        self._table = BlockedTable(
-            outputs.temporary(files.table), table_columns(self.case_fraction)
-        )
+        columns = table_columns(self.case_fraction, computed=calibrated)
+        self._table = BlockedTable(outputs.temporary(files.table), columns)
         self._excluded = BlockedTable(outputs.temporary(files.excluded), EXCLUDED_COLUMNS)
         self._outputs = outputs
 
@@ -185,7 +203,12 @@ class TraitOutput:
 
     def exclude(self, variants: Variants, reason: Reason) -> None:
         """Put all of these variants into the excluded table."""
-        self._write_excluded(variants, np.full(len(variants), REASONS.index(reason), np.int8))
+        for start in range(0, len(variants), _EXCLUDED_AT_ONCE):
+            some = variants.take(slice(start, start + _EXCLUDED_AT_ONCE))
+            reasons = np.full(len(some), REASONS.index(reason), dtype=np.int8)
+            self._write_excluded(
+                PackedRows.excluded(VariantText.of(some), reasons), _count(reasons)
+            )
 
     def append(
         self,
@@ -195,9 +218,27 @@ class TraitOutput:
         reasons: NDArray[np.int8],
         result: ScanResult,
     ) -> None:
-        """Write the tests of b variants, or why there is none. Arrays are (b,).
+        """Prepare and write in one step."""
+        text = VariantText.of(variants)
+        self.write(self.prepare(text, first_row, variants, stats, reasons, result))
 
-        `first_row` is the place of the first among the selected variants.
+    def prepare(
+        self,
+        text: VariantText,
+        first_row: int,
+        variants: Variants,
+        stats: VariantStats,
+        reasons: NDArray[np.int8],
+        result: ScanResult,
+        exact: NDArray[np.bool_] | None = None,
+    ) -> TilePiece:
+        """Return the tests of b variants, or why there is none, as bytes. Arrays are (b,).
+
+        `text` is that of the variants, `first_row` the place of the first among the selected
+        ones. `exact` is given in a calibrated scan, and only there. Changes nothing here, so
+        that threads may call it at the same time.
+
+        Raises NumericalError (E901) for a row that cannot be right.
         """
         b = len(variants)
         reasons = np.where(
@@ -214,13 +255,23 @@ class TraitOutput:
             stats.n_observed[tested],
             result.neg_log10_p[tested],
             self.case_fraction,
+            None if exact is None else exact[tested],
         )
         self._refuse_impossible(rows)
-        self.n_perfect += int(result.perfect_fit[tested].sum())
-        self._table.write(format_rows(rows))
-        self._spool_rows(rows, first_row + tested)
-        excluded = np.flatnonzero(reasons != KEPT)
-        self._write_excluded(variants.take(excluded), reasons[excluded])
+        return TilePiece(
+            PackedRows.of(format_rows(text, tested, rows), rows.variants),
+            PackedRows.excluded(text, reasons),
+            _records(rows, first_row + tested),
+            _count(reasons),
+            int(result.perfect_fit[tested].sum()),
+        )
+
+    def write(self, piece: TilePiece) -> None:
+        """Append what was prepared; pieces come in the order of the variants."""
+        self._table.write(piece.rows)
+        self._spool.write(piece.spool)
+        self._write_excluded(piece.excluded, piece.reasons)
+        self.n_perfect += piece.n_perfect
 
     def _refuse_impossible(self, rows: ResultRows) -> None:
         """A row that cannot be right ends the run before it is written."""
@@ -243,26 +294,15 @@ class TraitOutput:
                 "please report this with the log",
             )
 
-    def _spool_rows(self, rows: ResultRows, places: NDArray[np.int64]) -> None:
-        records = np.empty(len(rows.variants), dtype=RECORD)
-        records["row"] = places
-        records["n_observed"] = rows.n_observed
-        records["beta"] = rows.beta
-        records["se"] = rows.se
-        records["af"] = rows.af
-        records["neg_log10_p"] = rows.neg_log10_p
-        self._spool.write(records.tobytes())
+    def _write_excluded(self, rows: PackedRows, counts: NDArray[np.int64]) -> None:
+        self._excluded.write(rows)
+        self.reasons += counts
 
-    def _write_excluded(self, variants: Variants, reasons: NDArray[np.int8]) -> None:
-        self._excluded.write(format_excluded(variants, reasons))
-        self.reasons += np.bincount(reasons, minlength=len(REASONS))
-
-    def close_group(
-        self, group: str, null: NullModel, n_grm: int | None, n_samples: int, n_before: int
-    ) -> None:
-        """Note the null model of a group whose tests are complete (`n_before` rows before it)."""
+    def close_group(self, group: str, null: NullModel, n_grm: int | None, n_samples: int) -> None:
+        """Note the null model of a group whose tests are complete."""
         self._spool.flush()
-        tested = self.records()["neg_log10_p"][n_before:]
+        tested = self.records()["neg_log10_p"][self._n_closed :]
+        self._n_closed += tested.size
         self.groups.append(
             GroupRow(group, tested.size, n_grm, n_samples, null, lambda_gc(np.asarray(tested)))
         )
@@ -274,7 +314,7 @@ class TraitOutput:
         self._excluded.close()
         index = self._outputs.temporary(self.files.index)
         csi = self.files.index.suffix == ".csi"
-        index_table(self._outputs.temporary(self.files.table), index, csi=csi)
+        self._table.write_index(index, csi=csi)
 
     def close(self) -> None:
         """Let go of all files; after `finish_tables` there is nothing left to do."""
@@ -302,6 +342,20 @@ class TraitOutput:
         text = format_leads(leads.rows, leads.n_variants.tolist(), LEAD_WINDOW)
         self._outputs.write_text(self.files.leads, text)
         return leads
+
+
+def _count(reasons: NDArray[np.int8]) -> NDArray[np.int64]:
+    """How many variants there are of each reason."""
+    return np.bincount(reasons[reasons != KEPT], minlength=len(REASONS)).astype(np.int64)
+
+
+def _records(rows: ResultRows, places: NDArray[np.int64]) -> bytes:
+    """What is spooled of rows at these places among the selected variants."""
+    records = np.empty(len(rows.variants), dtype=RECORD)
+    records["row"] = places
+    for name in ("n_observed", "beta", "se", "af", "neg_log10_p"):
+        records[name] = getattr(rows, name)
+    return records.tobytes()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

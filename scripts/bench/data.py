@@ -10,6 +10,7 @@ and rare variants, too. Written: PREFIX.bed, .bim, .fam, .pheno.tsv and .covar.t
 
 import argparse
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -98,7 +99,7 @@ def _write_genotypes(prefix: Path, people: Pedigree, m: int, rng: Generator) -> 
         prefix.with_suffix(".bim").open("w") as bim,
     ):
         bed.write(b"\x6c\x1b\x01")
-        for chromosome, (start, stop) in enumerate(zip(ends, ends[1:], strict=False), 1):
+        for chromosome, (start, stop) in enumerate(pairwise(ends), 1):
             for first in range(start, stop, block):
                 last = min(first + block, stop)
                 copies = _draw(people, last - first, rng)

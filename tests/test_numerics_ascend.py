@@ -1,0 +1,98 @@
+"""The optimum by expansions in float32 against a search in float64 from a cold start."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+from oracles import centred_kernel, dense_reml_fit
+from simulate import Axes, make_problem
+
+from lmmgwas.model.samples import standardise_trait
+from lmmgwas.numerics.ascend import ascend, ascend_from
+from lmmgwas.numerics.expansion import ExpandingReml
+from lmmgwas.numerics.likelihood import CholeskyReml
+from lmmgwas.numerics.optimise import COARSE_GRID, Optimum, Status, maximise
+
+PROBLEMS = [
+    Axes(n=300 + 10 * (s % 5), m=250 + 60 * (s % 7), c=1 + s % 3, h2=0.3 + 0.05 * (s % 9), seed=s)
+    for s in range(100, 124)
+]
+
+PROMISE = 1e-6
+"""Of h2. The search stops at a doubt of a quarter of it; measured 5e-8."""
+
+
+def arrays(axes: Axes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    problem = make_problem(axes)
+    K = np.ascontiguousarray(centred_kernel(problem.K)[0])
+    return K, standardise_trait("y", problem.y).values, problem.basis
+
+
+@cache
+def cold(axes: Axes) -> Optimum:
+    """In float64, over the grid."""
+    return maximise(CholeskyReml(*arrays(axes)), COARSE_GRID)
+
+
+def assert_same(found: Optimum | None, axes: Axes) -> None:
+    expected = cold(axes).point
+    assert found is not None
+    assert found.status is Status.CONVERGED
+    assert found.point.h2 == pytest.approx(expected.h2, abs=PROMISE)
+    # At a maximum h2 moves the log-likelihood by nothing: what is left is float32's logarithms.
+    assert found.point.loglik == pytest.approx(expected.loglik, abs=1e-5)
+    # Up to 0.01 from the last centre: the slope of the score by 32 probes.
+    assert found.point.information == pytest.approx(expected.information, rel=1e-3)
+    assert found.point.sigma2 == pytest.approx(expected.sigma2, rel=1e-5)
+
+
+@pytest.mark.parametrize("axes", PROBLEMS, ids=str)
+def test_the_optimum_is_that_of_float64(axes: Axes) -> None:
+    assert cold(axes).status is Status.CONVERGED
+    reml = ExpandingReml(*arrays(axes))
+    best = cold(axes).point.h2
+    assert_same(ascend(reml), axes)
+    for distance in (0.02, -0.02):
+        found = ascend_from(reml, best + distance)
+        assert_same(found, axes)
+        assert found.n_points <= 2
+    found = ascend_from(reml, best)
+    assert_same(found, axes)
+    assert found.n_points == 1
+
+
+@pytest.mark.parametrize("axes", PROBLEMS[:3], ids=str)
+def test_the_optimum_is_that_of_the_dense_oracle(axes: Axes) -> None:
+    found = ascend(ExpandingReml(*arrays(axes)))
+    assert found.point.h2 == pytest.approx(dense_reml_fit(*arrays(axes)).h2, abs=PROMISE)
+
+
+@pytest.mark.parametrize("start", [0.15, 0.35, 0.6, 0.85])
+def test_a_start_far_away_leads_there_or_nowhere(start: float) -> None:
+    for axes in PROBLEMS[:6]:
+        found = ascend_from(ExpandingReml(*arrays(axes)), start)
+        if found is not None:
+            assert_same(found, axes)
+
+
+BOUNDS = [Axes(n=400, m=900, c=2, h2=0.0, seed=s) for s in (4, 6)] + [
+    Axes(n=400, m=900, c=1, h2=0.999, seed=s) for s in (7, 9)
+]
+
+
+@pytest.mark.parametrize("axes", BOUNDS, ids=str)
+def test_at_the_bounds_others_are_asked(axes: Axes) -> None:
+    """Near 0 and near 1 the answer is None, and never wrong, whatever the start."""
+    best = cold(axes).point.h2
+    assert not 0.1 <= best <= 0.9
+    reml = ExpandingReml(*arrays(axes))
+    assert ascend(reml) is None
+    for start in (0.0, 0.05, 0.1, 0.3, 0.5, 0.8, 0.9, 0.95, 0.9999):
+        assert ascend_from(reml, start) is None
+
+
+def test_what_float32_does_not_carry_is_nothing() -> None:
+    K, y, X = arrays(PROBLEMS[0])
+    reml = ExpandingReml(K - 30.0 * np.eye(len(K)), y, X)
+    assert ascend(reml) is None
+    assert ascend_from(reml, 0.5) is None
