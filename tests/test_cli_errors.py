@@ -902,7 +902,7 @@ def test_files_are_closed_when_the_work_fails(
     def fail(*args: object, **named: object) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("lmmgwas.pipeline.trait_output.TraitOutput.append", fail)
+    monkeypatch.setattr("lmmgwas.pipeline.trait_output.TraitOutput.write", fail)
     check(attempt(small_study), 7, "E112", ("Input/output error",))
 
 
@@ -913,7 +913,7 @@ MOMENTS = pytest.mark.parametrize(
     "where",
     [
         "lmmgwas.io.plink.BedSource.read",
-        "lmmgwas.pipeline.trait_output.TraitOutput.append",
+        "lmmgwas.pipeline.trait_output.TraitOutput.write",
         "lmmgwas.io.atomic.OutputSet.commit",
     ],
     ids=["GRM", "scan", "end"],
@@ -984,7 +984,7 @@ class _LastWords:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(
     "where",
-    ["lmmgwas.io.plink.BedSource.read", "lmmgwas.pipeline.trait_output.TraitOutput.append"],
+    ["lmmgwas.io.plink.BedSource.read", "lmmgwas.pipeline.trait_output.TraitOutput.write"],
     ids=["GRM", "scan"],
 )
 def test_sigterm_is_not_lost(

@@ -30,8 +30,10 @@ def test_read_plain_and_gzip(tmp_path, raw, body, n_notes):
     half = len(raw) // 2
     packed = {
         "plain": raw,
-        "one": gzip.compress(raw),
-        "members": gzip.compress(raw[:half]) + gzip.compress(raw[half:]) + gzip.compress(b""),
+        "one": gzip.compress(raw, mtime=0),
+        "members": gzip.compress(raw[:half], mtime=0)
+        + gzip.compress(raw[half:])
+        + gzip.compress(b""),
     }
     for name, content in packed.items():
         (tmp_path / name).write_bytes(content)
@@ -43,7 +45,7 @@ def test_read_plain_and_gzip(tmp_path, raw, body, n_notes):
 
 def test_large_gzip_of_many_members(tmp_path):
     raw = b"".join(b"line %d\n" % k for k in range(50_000))
-    members = (gzip.compress(raw[k : k + 10_000]) for k in range(0, len(raw), 10_000))
+    members = (gzip.compress(raw[k : k + 10_000], mtime=0) for k in range(0, len(raw), 10_000))
     (tmp_path / "a.gz").write_bytes(b"".join(members))
     assert read_text(tmp_path / "a.gz").body == raw
 
@@ -67,7 +69,7 @@ def test_large_gzip_of_many_members(tmp_path):
 )
 def test_refused_bytes(tmp_path, raw, code, place, words):
     path = tmp_path / "f"
-    for content in (raw, gzip.compress(raw)):
+    for content in (raw, gzip.compress(raw, mtime=0)):
         path.write_bytes(content)
         with pytest.raises(FormatError, match=words) as caught:
             read_text(path)
@@ -75,7 +77,7 @@ def test_refused_bytes(tmp_path, raw, code, place, words):
         assert (problem.code, problem.where) == (code, f"{path}{place}")
 
 
-_PACKED = gzip.compress(b"FID IID y\n" * 1000)
+_PACKED = gzip.compress(b"FID IID y\n" * 1000, mtime=0)
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,20 @@
 """What a fitted group hands to the scan."""
 
+import tracemalloc
+from dataclasses import replace
+
+import numpy as np
 import pytest
 from oracles import centred_kernel
 from simulate import Axes, make_problem
 
-from lmmgwas.model.fitting import Analysis, fit_group
+from lmmgwas.model.fitting import Analysis, FittedGroup, fit_group, suggested_starts
+from lmmgwas.model.null_model import NullModel
 from lmmgwas.model.samples import standardise_trait
 from lmmgwas.model.whitening import Precision, WhitenerKind
+from lmmgwas.numerics import expansion, likelihood
+from lmmgwas.numerics.linalg import cholesky_in_place
+from lmmgwas.numerics.optimise import Status
 
 
 @pytest.mark.parametrize("kind", [WhitenerKind.SPECTRAL, WhitenerKind.CHOLESKY])
@@ -23,3 +31,108 @@ def test_tiles_are_double_where_h2_is_near_one(
     analysis = Analysis((trait,), problem.basis, kind, Precision.SINGLE, h2)
     (shared,) = fit_group(analysis, K, scale, starts=[None]).rotations
     assert shared.precision is expected
+
+
+def fit(
+    axes: Axes, precision: Precision, start: NullModel | None = None, y: np.ndarray | None = None
+) -> FittedGroup:
+    """By the Cholesky whitener; K is a copy."""
+    problem = make_problem(axes)
+    K, scale = centred_kernel(problem.K)
+    trait = standardise_trait("y", problem.y if y is None else y)
+    analysis = Analysis((trait,), problem.basis, WhitenerKind.CHOLESKY, precision, None)
+    return fit_group(analysis, np.ascontiguousarray(K), scale, starts=[start])
+
+
+@pytest.fixture
+def factored(monkeypatch: pytest.MonkeyPatch) -> list[type]:
+    """The types of the matrices that were factored."""
+    types: list[type] = []
+
+    def counted(V: np.ndarray) -> np.ndarray:
+        types.append(V.dtype.type)
+        return cholesky_in_place(V)
+
+    monkeypatch.setattr(expansion, "cholesky_in_place", counted)
+    monkeypatch.setattr(likelihood, "cholesky_in_place", counted)
+    return types
+
+
+@pytest.mark.parametrize("distance", [0.0, 0.02, -0.02])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_three_factorisations_from_a_start(
+    factored: list[type], seed: int, distance: float
+) -> None:
+    axes = Axes(n=560, m=1200, c=2, h2=0.5, seed=seed)
+    cold = fit(axes, Precision.DOUBLE).traits[0].null
+    factored.clear()
+    (found,) = fit(axes, Precision.SINGLE, replace(cold, h2=cold.h2 + distance)).traits
+    # One expansion or two, and the factor that the tiles are rotated with.
+    assert len(factored) <= (2 if distance == 0.0 else 3)
+    assert set(factored) == {np.float32}
+    assert found.null.h2 == pytest.approx(cold.h2, abs=1e-6)
+
+
+NOISE_SEED = 1
+
+
+def noise(seed: int) -> np.ndarray:
+    """A trait without any h2."""
+    return np.random.default_rng(seed).standard_normal(560)
+
+
+@pytest.mark.parametrize(
+    ("axes", "y", "status"),
+    [
+        (Axes(n=560, m=1200, c=2, h2=0.0, seed=1), noise(NOISE_SEED), Status.LOWER_BOUND),
+        (Axes(n=560, m=900, c=1, h2=0.999, seed=7), None, Status.UPPER_BOUND),
+        (Axes(n=560, m=900, c=2, h2=0.92, seed=8), None, Status.CONVERGED),
+        (Axes(n=560, m=400, c=1, h2=0.97, seed=7), None, Status.CONVERGED),
+    ],
+    ids=["zero", "one", "0.91", "0.97"],
+)
+def test_the_surer_way_near_the_bounds(
+    factored: list[type], axes: Axes, y: np.ndarray | None, status: Status
+) -> None:
+    double = fit(axes, Precision.DOUBLE, y=y).traits[0].null
+    assert double.status is status
+    assert not 0.1 <= double.h2 <= 0.9
+    factored.clear()
+    cold = fit(axes, Precision.SINGLE, y=y)
+    assert np.float64 in factored
+    warm = fit(axes, Precision.SINGLE, suggested_starts(cold.traits)[0], y=y)
+    for found in (cold.traits[0].null, warm.traits[0].null):
+        assert found.status is status
+        # The likelihood in float64 has the last word: its search stops at 1e-10, a warm one at
+        # a step whose third power is that.
+        assert found.h2 == pytest.approx(double.h2, abs=1e-9)
+        assert found.loglik == pytest.approx(double.loglik, abs=1e-8)
+
+
+@pytest.mark.parametrize("axes", [Axes(n=1000, m=2000, c=2, h2=0.5, seed=5)], ids=str)
+@pytest.mark.parametrize("way", ["expansions", "float64", "cold"])
+def test_matrices_that_are_alive_at_once(
+    monkeypatch: pytest.MonkeyPatch, axes: Axes, way: str
+) -> None:
+    """At most two n x n of float64 and two of float32, K included, also on the surer way."""
+    problem = make_problem(axes)
+    K, scale = centred_kernel(problem.K)
+    trait = standardise_trait("y", problem.y)
+    analysis = Analysis((trait,), problem.basis, WhitenerKind.CHOLESKY, Precision.SINGLE, None)
+    start = None if way == "cold" else fit(axes, Precision.SINGLE).traits[0].null
+    if way == "float64":
+        monkeypatch.setattr("lmmgwas.model.fitting.fit_expanding", lambda *_: None)
+    fit(Axes(n=520, m=400, c=2, h2=0.5), Precision.SINGLE)  # kernels are compiled
+    tracemalloc.start()
+    try:
+        fit_group(analysis, K, scale, starts=[start])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    n = axes.n
+    # K is 8 n^2 and was there before. Vectors: 40 rows in a dozen copies are 4 n^2 at n = 1000,
+    # alive only while no float64 matrix but K is.
+    # A cold start ends with one step in float64 beside the float32 matrix of the expansions.
+    limit = {"expansions": 4 * n * n + 12 * 40 * 8 * n}
+    assert peak <= limit.get(way, 12 * n * n + 10**6)
+    assert 8 * n * n + peak <= 2 * 8 * n * n + 2 * 4 * n * n

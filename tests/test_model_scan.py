@@ -39,7 +39,7 @@ from lmmgwas.model.genotypes import (
 )
 from lmmgwas.model.grm import centre_and_scale
 from lmmgwas.model.samples import standardise_trait
-from lmmgwas.model.scan import ScanResult, residual_tile
+from lmmgwas.model.scan import ScanResult, residual_tile, scan_tile
 from lmmgwas.model.whitening import Precision, WhitenerKind
 from lmmgwas.numerics.optimise import Status
 
@@ -431,3 +431,120 @@ def test_few_degrees_of_freedom() -> None:
     found = scan_problem(make_problem(axes), KINDS[0], h2=0.4)
     figures = against(found.result, dense_tests(axes, 0.4))
     assert max(figures.values()) <= PROMISE
+
+
+# Tiles in single precision
+
+
+def tile_of(
+    calls: np.ndarray, X: np.ndarray, precision: Precision, rows: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the residual tile and the reasons."""
+    counted = variant_stats(count_block(calls, np.arange(calls.shape[1])))
+    why = exclusion_reasons(counted, VariantFilters(), np.zeros(len(calls), dtype=bool))
+    tile = residual_tile(calls, counted, why, X, rows or len(calls), precision)
+    assert tile.dtype == precision.dtype
+    return tile, why
+
+
+def exact_residual(dosage: np.ndarray, X: np.ndarray) -> np.ndarray:
+    """x, missing at the mean, minus its projection on X, three times over in 64 bits."""
+    mean = np.nanmean(dosage, axis=1, keepdims=True)
+    x = np.where(np.isnan(dosage), 0.0, dosage - mean).astype(np.longdouble)
+    Q = X.astype(np.longdouble)
+    for _ in range(3):
+        x = x - (x @ Q) @ Q.T
+    return x.astype(np.float64)
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.1])
+@pytest.mark.parametrize("share", [0.5, 0.02, 0.0101, 0.0099, 1e-3, 1e-5, 1e-7])
+def test_single_rows_that_lean_on_the_covariates(share: float, missing: float) -> None:
+    """`share` is 1 - R2 of variant 4 on the covariates."""
+    problem = make_problem(Axes(n=300, m=20, c=2, missing=missing, seed=31))
+    x = exact_residual(problem.dosage[4:5], problem.basis)[0]
+    noise = exact_residual(np.random.default_rng(3).standard_normal((1, 300)), problem.basis)[0]
+    noise -= (noise @ x) / (x @ x) * x
+    # The part of x that is left beside x + a e is a^2 e'e / (x'x + a^2 e'e) of x'x.
+    centred = exact_residual(problem.dosage[4:5], np.full((300, 1), 300**-0.5))[0]
+    wanted = share * (centred @ centred) / (x @ x)
+    scale = np.sqrt(wanted / (1.0 - wanted) * (x @ x) / (noise @ noise))
+    columns = np.column_stack([np.ones(300), problem.covariates, x + scale * noise])
+    X = np.ascontiguousarray(np.linalg.qr(columns)[0])
+    expected = exact_residual(problem.dosage, X)
+    left = (expected[4] @ expected[4]) / (centred @ centred)
+    assert left == pytest.approx(share, rel=1e-6)
+    for precision in Precision:
+        tile, why = tile_of(problem.calls, X, precision)
+        assert (why == KEPT).all()
+        error = np.linalg.norm(tile - expected, axis=1) / np.linalg.norm(expected, axis=1)
+        # Single: 6e-8 of each value, against a tenth of the length at least (1e-6); what leans
+        # more is projected in float64. There 1e-16 of x stays where x was, of which the square
+        # root of `share` is left.
+        bound = 1e-5 if precision is Precision.SINGLE else 1e-15 / np.sqrt(share)
+        assert error.max() <= bound
+
+
+@pytest.mark.parametrize("precision", list(Precision))
+def test_spanned_rows_and_rows_that_are_not_there(precision: Precision) -> None:
+    problem = make_problem(Axes(n=300, m=20, c=2, missing=0.1, seed=31))
+    calls = problem.calls.copy()
+    calls[7] = 1
+    x = exact_residual(problem.dosage[4:5], np.full((300, 1), 300**-0.5))[0]
+    columns = np.column_stack([np.ones(300), problem.covariates, 2.0 - 3.0 * x])
+    X = np.ascontiguousarray(np.linalg.qr(columns)[0])
+    tile, why = tile_of(calls, X, precision, rows=32)
+    assert tile.shape == (32, 300)
+    assert REASONS[why[4]] is Reason.COLLINEAR
+    assert REASONS[why[7]] is Reason.MONOMORPHIC
+    assert (np.delete(why, [4, 7]) == KEPT).all()
+    assert not tile[[4, 7]].any()
+    assert not tile[20:].any()
+    # What is left of the covariates: rounding of the type, of 300 products of order one.
+    eps = float(np.finfo(precision.dtype).eps)
+    assert np.abs(tile @ X).max() <= 300 * eps
+
+
+def test_a_tile_has_the_same_rows_whatever_its_size() -> None:
+    problem = make_problem(Axes(n=100, m=40, c=2, missing=0.1))
+    whole, _ = tile_of(problem.calls, problem.basis, Precision.SINGLE, 64)
+    part, _ = tile_of(problem.calls[:9], problem.basis, Precision.SINGLE, 64)
+    np.testing.assert_array_equal(whole[:9], part[:9])
+
+
+def test_tiles_of_the_grid() -> None:
+    sizes = [scan_tile(n) for n in (1, 2, 10, 100, 255, 256, 257, 1000, 5000, 10**5, 10**6)]
+    assert sizes == sorted(sizes, reverse=True)
+    assert (max(sizes), min(sizes)) == (8192, 512)
+    assert all(size & (size - 1) == 0 for size in sizes)
+    every = [scan_tile(n) for n in range(1, 6000)]
+    assert every == sorted(every, reverse=True)
+
+
+LARGE = [
+    Axes(n=560, m=900, c=2, h2=0.5, seed=1),
+    Axes(n=540, m=400, c=3, h2=0.8, missing=0.05, seed=2),  # n > m
+    Axes(n=600, m=800, c=1, h2=0.3, clones=8, seed=3),
+]
+
+
+@pytest.mark.parametrize("axes", LARGE, ids=str)
+def test_single_precision_from_expansions(axes: Axes, largest: dict[str, float]) -> None:
+    """Above 512 samples the null model, too, comes from float32."""
+    problem = make_problem(axes)
+    arrays = (problem.calls[:60], problem.y, problem.covariates, problem.K)
+    double = scan(*arrays, WhitenerKind.SPECTRAL)
+    single = scan(*arrays, WhitenerKind.CHOLESKY, Precision.SINGLE)
+    assert single.fitted.kind is WhitenerKind.CHOLESKY
+    null, expected = (each.fitted.traits[0].null for each in (single, double))
+    assert null.information_slope == 0.0  # as after expansions, which make none
+    # A cold start ends with Newton's step of at most 1e-5 in float64, which leaves its square.
+    assert null.h2 == pytest.approx(expected.h2, abs=1e-8)
+    assert null.h2_se == pytest.approx(expected.h2_se, rel=1e-4)
+    assert null.loglik == pytest.approx(expected.loglik, abs=1e-7)
+    assert null.loglik_without_grm == pytest.approx(expected.loglik_without_grm, abs=1e-8)
+    difference = np.abs(single.result.neg_log10_p - double.result.neg_log10_p)
+    note(largest, "single, expansions", {"-log10 p": float(difference.max())})
+    # design.md: 1e-5 in -log10 p, or 1e-6 of it where that is more.
+    assert (difference <= np.maximum(1e-5, 1e-6 * double.result.neg_log10_p)).all()
+    np.testing.assert_allclose(single.result.se, double.result.se, rtol=1e-5)

@@ -8,8 +8,16 @@ from simulate import Axes, Problem, make_problem
 
 from lmmgwas.model.fitting import Analysis, fit_group, fit_without_relatedness
 from lmmgwas.model.samples import standardise_trait
-from lmmgwas.model.variant_tests import ScanResult, TestKind, VarianceKind
-from lmmgwas.model.whitening import Precision, WhitenerKind
+from lmmgwas.model.variant_tests import (
+    ScanResult,
+    TestKind,
+    TraitStack,
+    VarianceKind,
+    WhitenedTrait,
+    wald,
+    wald_tile,
+)
+from lmmgwas.model.whitening import Precision, WhitenerKind, spectral_weights, whiten_trait
 
 N_VARIANTS = 5
 CASES = [
@@ -148,3 +156,79 @@ def test_wald_with_a_fit_for_every_variant_is_gls_at_its_own_h2() -> None:
     np.testing.assert_allclose(per_variant.neg_log10_p, expected, rtol=1e-11)
     gls = dense_wald(problem.dosage[0], problem.y, problem.X, problem.K, 0.5)
     assert np.sign(gls[0]) == np.sign(per_variant.beta[0])
+
+
+# Many traits at once
+
+
+def stack_of(kind: WhitenerKind, n: int = 80) -> list[WhitenedTrait]:
+    """Traits with covariates of different numbers, in rotated coordinates."""
+    rng = np.random.default_rng(3)
+    S = rng.exponential(size=n)
+    traits = []
+    for k in range(7):
+        X = rng.standard_normal((n, 1 + k % 3))
+        spectral = kind is WhitenerKind.SPECTRAL
+        weights = spectral_weights(S, 0.1 + 0.1 * k) if spectral else None
+        traits.append(whiten_trait(rng.standard_normal(n), X, weights, 10.0**k))
+    return traits
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", [WhitenerKind.SPECTRAL, WhitenerKind.CHOLESKY])
+def test_stacked_traits_are_those_one_by_one(kind: WhitenerKind, dtype: type) -> None:
+    traits = stack_of(kind)
+    tile = np.random.default_rng(4).standard_normal((33, 80)).astype(dtype)
+    tile[5] = 0.0
+    before = tile.copy()
+    stacked = TraitStack(traits).products(tile)
+    np.testing.assert_array_equal(tile, before)
+    assert len(stacked) == len(traits)
+    for trait, products in zip(traits, stacked, strict=True):
+        x, w2 = tile.astype(np.float64), trait.weights_squared
+        gr = x @ trait.dots[:, 0]
+        gg = (x * x if w2 is None else x * x * w2).sum(axis=1)
+        gg -= ((x @ trait.dots[:, 1:]) ** 2).sum(axis=1)
+        keep = np.arange(33) != 5
+        # Sums of 80 terms in another order; g'g is a difference of two of them.
+        np.testing.assert_allclose(products.gr, gr, rtol=0, atol=1e-13)
+        np.testing.assert_allclose(products.gg[keep], gg[keep], rtol=1e-13)
+        one, alone = wald(products, trait), wald_tile(tile, trait)
+        for name in ("beta", "se", "neg_log10_p"):
+            value = getattr(one, name)
+            assert np.isnan(value[5])
+            size = np.abs(one.se) if name == "beta" else 1.0
+            difference = (value - getattr(alone, name)) / size
+            scale = np.abs(value[keep]).max() if name == "se" else 1.0
+            assert np.abs(difference[keep]).max() <= 1e-12 * scale
+        np.testing.assert_array_equal(one.perfect_fit, alone.perfect_fit)
+
+
+@pytest.mark.parametrize(
+    ("kind", "test"),
+    [(WhitenerKind.CHOLESKY, TestKind.WALD), *[(WhitenerKind.SPECTRAL, test) for test in TestKind]],
+)
+def test_an_analysis_of_many_traits_is_many_analyses(kind: WhitenerKind, test: TestKind) -> None:
+    problem = make_problem(CASES[1])
+    K, scale = centred_kernel(problem.K)
+    rng = np.random.default_rng(5)
+    ys = [problem.y + k * rng.standard_normal(problem.y.size) for k in range(5)]
+    traits = tuple(standardise_trait(f"t{k}", y) for k, y in enumerate(ys))
+    tile = problem.dosage - (problem.dosage @ problem.basis) @ problem.basis.T
+
+    def run(some: tuple) -> dict[int, ScanResult]:
+        analysis = Analysis(some, problem.basis, kind, Precision.DOUBLE, None, test)
+        fitted = fit_group(analysis, K.copy(), scale, starts=[None] * len(some))
+        found: dict[int, ScanResult] = {}
+        for batch in fitted.batches():
+            results = batch.test(tile.copy())
+            found.update(zip(batch.traits, results, strict=True))
+        return found
+
+    together = run(traits)
+    assert sorted(together) == list(range(5))
+    for k, trait in enumerate(traits):
+        (alone,) = run((trait,)).values()
+        # One product for all traits or one for each: the same sums of n = 60 terms.
+        np.testing.assert_allclose(together[k].neg_log10_p, alone.neg_log10_p, rtol=0, atol=1e-11)
+        np.testing.assert_allclose(together[k].se, alone.se, rtol=1e-12)

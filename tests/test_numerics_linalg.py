@@ -10,8 +10,12 @@ from lmmgwas.numerics.linalg import (
     NotPositiveDefiniteError,
     add_outer_in_place,
     cholesky_in_place,
+    inverse_in_place,
     inverse_norms_in_place,
+    multiply_lower_transposed,
+    multiply_symmetric,
     solve_lower,
+    solve_lower_rows,
     solve_lower_rows_in_place,
     symmetric_eigen,
 )
@@ -195,3 +199,120 @@ def test_driver_whose_workspace_fits_32_bit_integers(
     symmetric_eigen(zeros)
     assert asked == [driver]
     assert (1 + 6 * n + 2 * n**2 < 2**31) == (driver == "evd")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", SIZES)
+def test_inverse(n: int, dtype: type) -> None:
+    L = lower(n, dtype)
+    upper = L[np.triu_indices(n, 1)].copy()
+    inverse = inverse_in_place(L)
+    assert inverse is L
+    expected = np.linalg.inv(positive(n))
+    np.testing.assert_allclose(np.tril(L), np.tril(expected), atol=10 * tolerance(dtype, n))
+    np.testing.assert_array_equal(L[np.triu_indices(n, 1)], upper)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("k", [1, 5, 64])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_solve_rows(k: int, dtype: type, transposed: bool) -> None:
+    rows = np.random.default_rng(1).standard_normal((k, 60))
+    before, L = rows.copy(), lower(60, dtype)
+    got = solve_lower_rows(L, rows, transposed=transposed)
+    matrix = np.tril(lower(60)).T if transposed else np.tril(lower(60))
+    assert got.dtype == np.float64
+    np.testing.assert_allclose(
+        got, np.linalg.solve(matrix, rows.T).T, atol=3 * tolerance(dtype, 60)
+    )
+    np.testing.assert_array_equal(rows, before)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("k", [1, 5, 64])
+def test_products_with_a_triangle(k: int, dtype: type) -> None:
+    rows = np.random.default_rng(1).standard_normal((k, 60))
+    before, L = rows.copy(), lower(60, dtype)
+    got = multiply_lower_transposed(L, rows)
+    assert got.dtype == np.float64
+    # Sixty products of order one, each rounded.
+    bound = 60 * 4.0 * float(np.finfo(dtype).eps)
+    np.testing.assert_allclose(got, rows @ np.tril(lower(60)), atol=bound)
+    matrix = positive(60, dtype)
+    matrix[np.triu_indices(60, 1)] = 1e30  # which nobody may read
+    got = multiply_symmetric(matrix, rows)
+    assert got.dtype == np.float64
+    np.testing.assert_allclose(got, rows @ positive(60), atol=bound)
+    np.testing.assert_array_equal(rows, before)
+
+
+def unwritable(shape: tuple[int, int]) -> np.ndarray:
+    matrix = np.eye(*shape)
+    matrix.setflags(write=False)
+    return matrix
+
+
+SQUARE = {
+    "cholesky": cholesky_in_place,
+    "inverse": inverse_in_place,
+    "inverse norms": inverse_norms_in_place,
+    "eigen": symmetric_eigen,
+    "solve": lambda L: solve_lower(L, np.ones(4)),
+    "solve rows": lambda L: solve_lower_rows(L, np.ones((2, 4))),
+    "rows in place": lambda L: solve_lower_rows_in_place(L, np.ones((2, 4))),
+    "times triangle": lambda L: multiply_lower_transposed(L, np.ones((2, 4))),
+    "times symmetric": lambda M: multiply_symmetric(M, np.ones((2, 4))),
+    "add outer": lambda M: add_outer_in_place(np.ones((2, 4)), M),
+}
+"""Everything that takes a matrix, given one that should be 4 by 4."""
+
+
+@pytest.mark.parametrize("name", SQUARE)
+@pytest.mark.parametrize(
+    ("matrix", "error"),
+    [
+        (np.asfortranarray(positive(4)), ValueError),
+        (positive(8)[::2, ::2], ValueError),
+        (np.eye(5)[:4], ValueError),
+        (np.eye(4)[:3], ValueError),
+        (np.ones(16), ValueError),
+        (np.ones((2, 2, 4)), ValueError),
+        (unwritable((4, 4)), ValueError),
+        (np.eye(4, dtype=np.int64), TypeError),
+        (np.eye(4, dtype=np.complex128), TypeError),
+        (np.eye(4, dtype=np.float16), TypeError),
+        (np.eye(4, dtype=np.longdouble), TypeError),
+    ],
+    ids=["fortran", "strided", "wide", "low", "vector", "cube", "const", "int", "c16", "f2", "f16"],
+)
+def test_what_blas_would_misread_is_refused(
+    name: str, matrix: np.ndarray, error: type[Exception]
+) -> None:
+    with pytest.raises((error, IndexError) if name == "eigen" else error):
+        SQUARE[name](matrix)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [solve_lower_rows, solve_lower_rows_in_place, multiply_lower_transposed, multiply_symmetric],
+)
+def test_rows_of_another_length_are_refused(function: Callable[..., object]) -> None:
+    for width in (5, 3):  # 5 first: without a check 3 would write beyond the memory of the rows
+        with pytest.raises(ValueError, match=r"rows|expected"):
+            function(lower(4), np.ones((2, width)))
+
+
+def test_types_are_not_mixed() -> None:
+    with pytest.raises(TypeError):
+        solve_lower_rows_in_place(lower(4), np.ones((2, 4), dtype=np.float32))
+    with pytest.raises(TypeError):
+        add_outer_in_place(np.ones((2, 4), dtype=np.float32), np.zeros((4, 4)))
+
+
+def test_no_rows() -> None:
+    assert solve_lower_rows(lower(4), np.empty((0, 4))).shape == (0, 4)
+    assert multiply_lower_transposed(lower(4), np.empty((0, 4))).shape == (0, 4)
+    assert multiply_symmetric(positive(4), np.empty((0, 4))).shape == (0, 4)
+    out = np.ones((4, 4))
+    add_outer_in_place(np.empty((0, 4)), out)
+    np.testing.assert_array_equal(out, 1.0)

@@ -43,7 +43,7 @@ def test_over_triangle_raises_what_its_work_raises(threads: int) -> None:
     def work(chunk: tuple[int, int]) -> None:
         raise ArithmeticError(str(chunk[0]))
 
-    with pytest.raises(ArithmeticError, match="^0$"):
+    with pytest.raises(ArithmeticError, match=r"^0$"):
         over_triangle(1000, threads, work)
 
 
@@ -98,11 +98,10 @@ def test_an_exception_comes_where_its_result_would_have(threads: int, place: int
             raise ArithmeticError(str(k))
         return k
 
-    seen = []
-    with pytest.raises(ArithmeticError, match=f"^{place}$"):
-        for k in ordered_map(work, range(1000), threads, 4):
-            seen.append(k)
-    assert seen == list(range(place))
+    results = ordered_map(work, range(1000), threads, 4)
+    assert [next(results) for _ in range(place)] == list(range(place))
+    with pytest.raises(ArithmeticError, match=rf"^{place}$"):
+        next(results)
     assert len(begun) <= place + 4
 
 

@@ -87,6 +87,7 @@ def _bytes_per_variant(n: int) -> int:
 
 
 def check_header(bed: Path) -> None:
+    """Raise FormatError (E101, E102, E103, E105) unless it begins as a variant-major .bed."""
     # Asked before it is opened: opening a pipe would wait for its writer.
     if not stat.S_ISREG(bed.stat().st_mode):
         message = "not a regular file, which random access needs: copy the data to a file"
@@ -105,6 +106,7 @@ def check_header(bed: Path) -> None:
 
 
 def check_size(paths: tuple[Path, Path, Path], n: int, m: int) -> None:
+    """Raise FormatError (E101) unless the .bed has the size of n samples and m variants."""
     bed, bim, fam = paths
     have, width = bed.stat().st_size, _bytes_per_variant(n)
     expected = HEADER_BYTES + m * width

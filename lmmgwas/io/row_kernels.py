@@ -145,18 +145,20 @@ def split_p(
 @kernel
 def _put(out: Bytes, w: int, text: Bytes, start: int, stop: int) -> int:
     """Copy text[start:stop]; return the place after it, as all that put something do."""
-    for k in range(start, stop):
-        out[w + k - start] = text[k]
+    # Without a sign, an index needs no look at whether it counts from the end.
+    to, source = np.uint64(w), np.uint64(start)
+    for k in range(np.uint64(stop - start)):
+        out[to + k] = text[source + k]
     return w + stop - start
 
 
 @kernel
 def _put_digits(out: Bytes, w: int, number: Any, n_digits: int) -> int:
     """Write the last digits of a number that is not negative."""
-    rest = np.uint64(number)
-    for k in range(n_digits - 1, -1, -1):
+    rest, to = np.uint64(number), np.uint64(w + n_digits - 1)
+    for k in range(np.uint64(n_digits)):
         upper = rest // np.uint64(10)
-        out[w + k] = np.uint8(rest - upper * np.uint64(10)) + np.uint8(_ZERO)
+        out[to - k] = np.uint8(rest - upper * np.uint64(10)) + np.uint8(_ZERO)
         rest = upper
     return w + n_digits
 

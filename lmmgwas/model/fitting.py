@@ -275,13 +275,19 @@ def _expand_trait(
     wanted = analysis.precision is Precision.SINGLE and analysis.h2 is None
     if not wanted or trait.values.size < MIN_DRAFT_SAMPLES:
         return None
-    likelihood = ExpandingReml(K, trait.values, analysis.X, analysis.threads)
-    null = fit_expanding(likelihood, trait, grm_scale, None if start is None else start.h2)
+    expanding = ExpandingReml(K, trait.values, analysis.X, analysis.threads)
+    null = fit_expanding(
+        expanding,
+        lambda: CholeskyReml(K, trait.values, analysis.X),
+        trait,
+        grm_scale,
+        None if start is None else start.h2,
+    )
     if null is None:
         return None
     try:
-        L = likelihood.factor(null.h2)
-        white = likelihood.whiten(L, null.h2)
+        L = expanding.factor(null.h2)
+        white = expanding.whiten(L, null.h2)
     except NotPositiveDefiniteError:
         return None
     dots = np.column_stack([white.residual, white.basis])

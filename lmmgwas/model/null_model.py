@@ -8,6 +8,7 @@ that the markers explain. Traits are standardised and X is orthonormal here; wha
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from lmmgwas.errors import DegenerateError
 from lmmgwas.model.samples import StandardTrait
-from lmmgwas.numerics.ascend import ascend, ascend_from
+from lmmgwas.numerics.ascend import ascend, ascend_from, polish
 from lmmgwas.numerics.expansion import ExpandingReml
 from lmmgwas.numerics.likelihood import CholeskyReml, RestrictedLikelihood, SpectralReml
 from lmmgwas.numerics.linalg import NotPositiveDefiniteError
@@ -124,16 +125,25 @@ def fit_cholesky(
 
 
 def fit_expanding(
-    likelihood: ExpandingReml, trait: StandardTrait, grm_scale: float, start: float | None
+    expanding: ExpandingReml,
+    likelihood: Callable[[], CholeskyReml],
+    trait: StandardTrait,
+    grm_scale: float,
+    start: float | None,
 ) -> NullModel | None:
     """Fit by REML from factorisations in float32, h2 to 1e-6 or better; None where that fails.
 
-    `start` (the whole-genome h2) saves the grid.
+    With `start` (the whole-genome h2) there is no grid, and one expansion is mostly enough.
+    Without it, which is once in a run, `likelihood` in float64 has the last word.
     """
-    optimum = ascend(likelihood) if start is None else ascend_from(likelihood, start)
+    if start is not None:
+        optimum = ascend_from(expanding, start)
+    else:
+        optimum = ascend(expanding)
+        optimum = None if optimum is None else polish(optimum, likelihood())
     if optimum is None:
         return None
-    return _report(likelihood, optimum, trait, grm_scale, likelihood.n_covariates)
+    return _report(expanding, optimum, trait, grm_scale, expanding.n_covariates)
 
 
 def _search(

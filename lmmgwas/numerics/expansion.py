@@ -11,8 +11,8 @@ inverted in float32 (n^3 operations), everything else costs O(n^2):
 - G_k by products with K in float64; the solves with V^-1 in float32 are refined once, which
   brings them to rounding (Higham, Accuracy and Stability of Numerical Algorithms, ch. 12).
 - As V^-1 E = (I - V^-1)/h2, t_1 and t_2 follow from the trace of V^-1 and its Frobenius norm.
-  What float32 does to that trace is measured with probe vectors z (elements of 1 and -1) as
-  z'(V^-1)z, refined against not refined: a difference so small that a few probes suffice.
+  What float32 does to them is measured with probe vectors z (elements of 1 and -1) as z'V^-1 z
+  and |V^-1 z|^2, refined against not refined: differences so small that a few probes suffice.
 - t_3 and t_4 need tr(V^-3) and tr(V^-4): z'V^-3 z over the probes (Hutchinson, 1990), with
   z'V^-1 z and z'V^-2 z, whose expectations are known, as control variates.
 
@@ -183,6 +183,8 @@ class ExpandingReml:
             raise NotPositiveDefiniteError("V is too near singular for float32")
         solved = np.asarray(rough + change, dtype=np.float64)
         trace += float(np.einsum("ij,ij->", self._probes, change[q:])) / _N_PROBES
+        between = solved[q:] + rough[q:]  # |V^-1 z|^2, refined less not refined
+        norm += float(np.einsum("ij,ij->", between, change[q:])) / _N_PROBES
         traces, errors = _traces(M, h2, trace, norm, self._probes, solved[q:])
         gram = self._gram(M, h2, solved[:q])
         return RemlExpansion(h2, self._dof, gram, logdet, traces, errors)

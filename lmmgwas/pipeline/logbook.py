@@ -77,7 +77,7 @@ class Logbook:
         began = time.monotonic()
         self.detail(f"{name} ...")
         yield
-        self.detail(f"{name}: {time.monotonic() - began:.1f} s")
+        self.detail(f"{name}: {time.monotonic() - began:.2f} s")
 
     def _write(self, text: str, *, terminal: bool) -> None:
         lines = (line.split("\t") for line in text.split("\n"))
