@@ -47,6 +47,8 @@ class BedFile:
 
         Raises FileAccessError (E110) with the variants and the byte offset.
         """
+        if not index.size:
+            return np.empty((0, self._n), dtype=np.int8)
         packed = self._read_bytes(index)
         spread = np.empty(packed.shape, dtype=np.uint32)
         spread_bytes(packed, _CALLS_OF_BYTE, spread)

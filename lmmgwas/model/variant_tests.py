@@ -80,8 +80,9 @@ class TraitStack:
     def __init__(self, traits: Sequence[WhitenedTrait]) -> None:
         self._traits = tuple(traits)
         self._dots = np.hstack([trait.dots for trait in traits])  # (n, sum of 1 + c)
-        weights = [trait.weights_squared for trait in traits]
-        weighted = [w for w in weights if w is not None]
+        weighted = [t.weights_squared for t in traits if t.weights_squared is not None]
+        if 0 < len(weighted) < len(self._traits):
+            raise ValueError("traits after one rotation are all weighted, or none is")
         self._weights = np.column_stack(weighted) if weighted else None  # (n, q)
 
     def products(self, rotated: Tile) -> tuple[Products, ...]:

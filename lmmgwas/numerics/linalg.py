@@ -40,6 +40,14 @@ def _require_square(matrix: Real, n: int) -> None:
         raise ValueError(f"expected a matrix of {n} by {n}, got {matrix.shape}")
 
 
+def _require_rows(matrix: Real, rows: Real) -> None:
+    """Raise unless the matrix is square and the rows are as long as it."""
+    n = matrix.shape[0]
+    _require_square(matrix, n)
+    if rows.shape[1] != n:
+        raise ValueError(f"rows of {rows.shape[1]} values, the factor has {n}")
+
+
 def cholesky_in_place(V: Real) -> Real:
     """Return L of V = L L', in the lower triangle of V's own memory (the upper is left as it was).
 
@@ -96,6 +104,7 @@ def multiply_lower_transposed(L: Real, rows: Real) -> Array:
     """Return L'x in float64 for each row x of `rows` (k, n)."""
     product = np.array(rows, dtype=L.dtype, order="C")
     _require(L, product)
+    _require_rows(L, product)
     n = L.shape[0]
     call("trmm", b"L", b"U", b"N", b"N", n, len(product), 1.0, L, n, product, n)
     return product.astype(np.float64)
@@ -106,6 +115,7 @@ def multiply_symmetric(M: Real, rows: Real) -> Array:
     right = np.array(rows, dtype=M.dtype, order="C")
     product = np.empty_like(right)
     _require(M, right)
+    _require_rows(M, right)
     n = M.shape[0]
     call("symm", b"L", b"U", n, len(right), 1.0, M, n, right, n, 0.0, product, n)
     return product.astype(np.float64)
@@ -122,10 +132,8 @@ def solve_lower_rows_in_place(L: Real, rows: Real) -> Real:
 
 def _solve_rows(L: Real, rows: Real, *, transposed: bool) -> None:
     _require(L, rows)
+    _require_rows(L, rows)
     n = L.shape[0]
-    _require_square(L, n)
-    if rows.shape[1] != n:
-        raise ValueError(f"rows of {rows.shape[1]} values, the factor has {n}")
     if rows.shape[0]:
         side = b"N" if transposed else b"T"
         call("trsm", b"L", b"U", side, b"N", n, rows.shape[0], 1.0, L, n, rows, n)
