@@ -78,12 +78,12 @@ def _ascend(reml: ExpandingReml, start: float) -> Optimum | None:
         root = _root(expansion)
         if not INTERIOR[0] <= root <= INTERIOR[1]:
             return None
-        point = expansion.point(root)
-        if point.information <= 0.0:
-            return None
-        reached = abs(root - centre) < _REACH
-        if reached and expansion.doubt(root) <= _TOLERANCE * point.information:
-            return _judge(reml, point, n_expansions)
+        if abs(root - centre) < _REACH:
+            point = expansion.point(root)
+            if point.information <= 0.0:
+                return None
+            if expansion.doubt(root) <= _TOLERANCE * point.information:
+                return _judge(reml, point, n_expansions)
         centre = root
     return None
 
