@@ -17,7 +17,6 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-N_CHROMOSOMES = 22
 FAMILY_SHARE = 0.6  # of the people; the others are unrelated
 CHILDREN = 3
 FAMILY_SIZE = 2 + CHILDREN
@@ -89,11 +88,13 @@ def _packed(copies: NDArray[np.uint8]) -> bytes:
     return (quads[..., 0] | quads[..., 1] << 2 | quads[..., 2] << 4 | quads[..., 3] << 6).tobytes()
 
 
-def _write_genotypes(prefix: Path, people: Pedigree, m: int, rng: Generator) -> NDArray[np.float64]:
+def _write_genotypes(
+    prefix: Path, people: Pedigree, m: int, n_chromosomes: int, rng: Generator
+) -> NDArray[np.float64]:
     """Write .bed and .bim, and return the people's polygenic values (n,), standardised."""
     genetic = np.zeros(people.n)
     block = max(1, _BLOCK_CALLS // people.n)
-    ends = np.linspace(0, m, N_CHROMOSOMES + 1).astype(int)
+    ends = np.linspace(0, m, n_chromosomes + 1).astype(int)
     with (
         prefix.with_suffix(".bed").open("wb") as bed,
         prefix.with_suffix(".bim").open("w") as bim,
@@ -113,11 +114,13 @@ def _write_genotypes(prefix: Path, people: Pedigree, m: int, rng: Generator) -> 
     return (genetic - genetic.mean()) / genetic.std()
 
 
-def simulate(prefix: Path, n: int, m: int, n_traits: int, seed: int) -> None:
+def simulate(
+    prefix: Path, n: int, m: int, n_traits: int, seed: int, n_chromosomes: int = 22
+) -> None:
     """Write one study; the traits share their polygenic part and differ in their noise."""
     rng = np.random.default_rng(seed)
     people = pedigree(n, rng)
-    genetic = _write_genotypes(prefix, people, m, rng)
+    genetic = _write_genotypes(prefix, people, m, n_chromosomes, rng)
     ids = [f"f{i}\ti{i}" for i in range(n)]
     sex = rng.integers(1, 3, n)
     age = np.round(rng.uniform(20.0, 80.0, n), 1)
@@ -143,8 +146,11 @@ def main() -> None:
     parser.add_argument("--m", type=int, required=True)
     parser.add_argument("--traits", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--chromosomes", type=int, default=22)
     options = parser.parse_args()
-    simulate(options.prefix, options.n, options.m, options.traits, options.seed)
+    simulate(
+        options.prefix, options.n, options.m, options.traits, options.seed, options.chromosomes
+    )
 
 
 if __name__ == "__main__":
