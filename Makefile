@@ -77,5 +77,5 @@ type: $(VENV)/.installed-dev
 bench: $(VENV)/.installed
 	$(BIN)/python scripts/bench/run.py $(BENCH)
 
-validate: $(VENV)/.installed
+validate: $(VENV)/.installed-dev
 	$(BIN)/python scripts/validate/run.py

@@ -11,6 +11,7 @@ from simulate import Axes, make_problem
 from lmmgwas.model.fitting import Analysis, FittedGroup, fit_group, suggested_starts
 from lmmgwas.model.null_model import NullModel
 from lmmgwas.model.samples import standardise_trait
+from lmmgwas.model.variant_tests import TestKind
 from lmmgwas.model.whitening import Precision, WhitenerKind
 from lmmgwas.numerics import expansion, likelihood
 from lmmgwas.numerics.linalg import cholesky_in_place
@@ -136,3 +137,27 @@ def test_matrices_that_are_alive_at_once(
     limit = {"expansions": 4 * n * n + 12 * 40 * 8 * n}
     assert peak <= limit.get(way, 12 * n * n + 10**6)
     assert 8 * n * n + peak <= 2 * 8 * n * n + 2 * 4 * n * n
+
+
+@pytest.mark.parametrize("test", list(TestKind))
+def test_many_traits_together_are_fitted_as_one_by_one(test: TestKind) -> None:
+    problem = make_problem(Axes(n=120, m=300, c=2, h2=0.4, seed=3))
+    K, scale = centred_kernel(problem.K)
+    rng = np.random.default_rng(5)
+    columns = [problem.y, *rng.standard_normal((9, 120)) + 0.5 * problem.y]
+    traits = tuple(standardise_trait(f"t{k}", y) for k, y in enumerate(columns))
+    basis = problem.basis
+    kind, precision = WhitenerKind.SPECTRAL, Precision.DOUBLE
+    together = Analysis(traits, basis, kind, precision, None, test)
+    found = fit_group(together, K.copy(), scale, starts=[None] * len(traits))
+    for trait, fitted in zip(traits, found.traits, strict=True):
+        alone = fit_group(replace(together, traits=(trait,)), K.copy(), scale, starts=[None])
+        expected = alone.traits[0]
+        pairs = [(fitted.null, expected.null)]
+        if fitted.null_ml is not None and expected.null_ml is not None:
+            pairs.append((fitted.null_ml, expected.null_ml))
+        for one, two in pairs:
+            assert one.status is two.status
+            # U'y by a product of matrices or by a vector: rounding, through a search to 1e-10.
+            assert one.h2 == pytest.approx(two.h2, abs=1e-8)
+            assert one.loglik == pytest.approx(two.loglik, abs=1e-9)

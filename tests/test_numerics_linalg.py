@@ -316,3 +316,24 @@ def test_no_rows() -> None:
     out = np.ones((4, 4))
     add_outer_in_place(np.empty((0, 4)), out)
     np.testing.assert_array_equal(out, 1.0)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("n", "block"), [(21, 10), (40, 8), (100, 33), (129, 64), (130, 64)])
+def test_block_by_block_is_the_same(n: int, block: int, dtype: type) -> None:
+    """Large matrices go by blocks: here small ones do."""
+    V = np.tril(positive(n)).astype(dtype)  # what stands above the diagonal is not read
+    L = cholesky_in_place(V.copy(), block)
+    np.testing.assert_allclose(
+        np.tril(L), np.linalg.cholesky(positive(n)), rtol=0, atol=tolerance(dtype, n)
+    )
+    inverse = np.tril(inverse_in_place(L.copy(), block))
+    expected = np.tril(np.linalg.inv(positive(n)))
+    np.testing.assert_allclose(inverse, expected, rtol=0, atol=tolerance(dtype, n))
+
+
+def test_a_bad_minor_is_named_by_its_place_in_the_whole() -> None:
+    V = positive(50)
+    V[37, 37] = -1.0
+    with pytest.raises(NotPositiveDefiniteError, match="leading minor 38 of 50"):
+        cholesky_in_place(V, 8)

@@ -7,7 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from lmmgwas.numerics.parallel import ordered_map, over_triangle, triangle_chunks
+from lmmgwas.numerics.parallel import (
+    ordered_map,
+    ordered_streams,
+    over_triangle,
+    triangle_chunks,
+)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 16, 17, 100, 724, 725, 1000, 4096, 20_011])
@@ -132,3 +137,74 @@ def test_an_exception_of_the_items_comes_through() -> None:
     assert next(results) == 1
     with pytest.raises(LookupError):
         next(results)
+
+
+# --- Streams in lanes -------------------------------------------------------------------------
+
+
+def stream(item: int) -> Iterator[tuple[int, int]]:
+    """Three results of an item, later items faster than earlier ones."""
+    for k in range(3):
+        time.sleep(0.002 / (1 + item))
+        yield item, k
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 5])
+@pytest.mark.parametrize("n_items", [0, 1, 2, 7])
+def test_streams_come_one_after_the_other(lanes: int, n_items: int) -> None:
+    items = list(range(n_items))
+    expected = [(item, k) for item in items for k in range(3)]
+    assert list(ordered_streams(stream, items, lanes)) == expected
+
+
+def test_no_more_lanes_than_asked_for_work_at_a_time() -> None:
+    lock = threading.Lock()
+    working: set[int] = set()
+    most = 0
+
+    def begin(item: int) -> Iterator[int]:
+        nonlocal most
+        with lock:
+            working.add(item)
+            most = max(most, len(working))
+        time.sleep(0.005)
+        yield item
+        with lock:
+            working.remove(item)
+
+    assert list(ordered_streams(begin, list(range(8)), 2)) == list(range(8))
+    assert most == 2
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 3])
+def test_an_error_comes_after_what_was_yielded_before_it(lanes: int) -> None:
+    def begin(item: int) -> Iterator[int]:
+        yield 10 * item
+        if item == 1:
+            raise ValueError("item 1")
+        yield 10 * item + 1
+
+    results = ordered_streams(begin, [0, 1, 2, 3], lanes)
+    assert [next(results) for _ in range(3)] == [0, 1, 10]
+    with pytest.raises(ValueError, match="item 1"):
+        next(results)
+
+
+def test_a_closed_stream_stops_its_lanes() -> None:
+    """SystemExit, too, is raised where the results are taken, and nothing goes on behind it."""
+    begun: list[int] = []
+
+    def begin(item: int) -> Iterator[int]:
+        begun.append(item)
+        while True:
+            time.sleep(0.001)
+            yield item
+
+    results = ordered_streams(begin, list(range(50)), 2)
+    assert next(results) == 0
+    results.close()
+    n_begun = len(begun)
+    assert n_begun <= 3
+    time.sleep(0.02)
+    assert len(begun) == n_begun
+    assert not [t for t in threading.enumerate() if "ThreadPool" in t.name and t.is_alive()]

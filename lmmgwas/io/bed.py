@@ -39,7 +39,7 @@ class BedFile:
     def __init__(self, path: Path, n_samples: int) -> None:
         self._path = path
         self._n = n_samples
-        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._descriptor = os.open(path, os.O_RDONLY)
         weakref.finalize(self, os.close, self._descriptor)
 
     def read(self, index: Indices) -> Calls:
@@ -74,10 +74,11 @@ class BedFile:
         done = 0
         try:
             while done < len(view):
-                n_read = os.preadv(self._descriptor, [view[done:]], offset + done)
-                if n_read == 0:
+                found = os.pread(self._descriptor, len(view) - done, offset + done)
+                if not found:
                     raise OSError("the file ends too early")
-                done += n_read
+                view[done : done + len(found)] = found
+                done += len(found)
         except OSError as error:
             message = f"reading variants {first + 1} to {last + 1} (from byte {offset}) failed"
             hint = f"{error}; was the file changed or its disk lost during the run? Start again"

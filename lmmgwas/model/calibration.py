@@ -212,9 +212,8 @@ def error_quantile(errors: Array) -> float:
     return float(np.quantile(np.abs(errors), QUANTILE)) if errors.size else float("nan")
 
 
-def pooled_error(calibrations: Sequence[Calibration]) -> PooledError:
-    """Return the error over the held-out variants of all groups that were not scanned exactly."""
-    errors = [calibration.errors for calibration in calibrations if calibration.kept]
+def pooled_error(errors: Sequence[Array]) -> PooledError:
+    """Return the error over the held-out variants of all groups that are calibrated."""
     together = np.concatenate([np.empty(0), *errors])
     largest = float(np.abs(together).max(initial=0.0))
     return PooledError(together.size, error_quantile(together), largest)

@@ -20,6 +20,7 @@ from lmmgwas.model.null_model import (
     fit_expanding,
     fit_spectral,
     fit_without_grm,
+    grid_values,
 )
 from lmmgwas.model.samples import StandardTrait
 from lmmgwas.model.spectrum import SpectralDecomposition, decompose
@@ -53,6 +54,8 @@ from lmmgwas.numerics.optimise import Status
 from lmmgwas.numerics.refit import RotatedData
 
 Array = NDArray[np.float64]
+
+_MANY_TRAITS = 8
 
 _SINGLE_H2_MAX = 0.98
 """Beyond this tiles are double: twice the 1 - h2 at which float32 costs 1e-5 in -log10 p."""
@@ -194,9 +197,10 @@ def fit_group(
 
 def _fit_spectral_group(analysis: Analysis, decomposition: SpectralDecomposition) -> FittedGroup:
     """One decomposition, one rotation; O(n) for each trait after it."""
-    X_rot = decomposition.U.T @ analysis.X
+    rotated = _rotate_traits(analysis, decomposition)
     fitted = tuple(
-        _fit_spectral_trait(analysis, trait, decomposition, X_rot) for trait in analysis.traits
+        _fit_spectral_trait(analysis, k, decomposition, rotated)
+        for k in range(len(analysis.traits))
     )
     precisions = [_safe_precision(analysis, trait.null) for trait in fitted]
     rotations = tuple(
@@ -211,17 +215,44 @@ def _fit_spectral_group(analysis: Analysis, decomposition: SpectralDecomposition
     return FittedGroup(WhitenerKind.SPECTRAL, fitted, rotations)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _RotatedTraits:
+    """U'y of each trait and U'X; with many traits their likelihoods on the grid, too."""
+
+    ys: tuple[Array, ...]  # (n,) each
+    X: Array  # (n, c)
+    reml: Array | None  # (q, G)
+    ml: Array | None  # (q, G)
+
+
+def _rotate_traits(analysis: Analysis, decomposition: SpectralDecomposition) -> _RotatedTraits:
+    """With many traits by matrix products; a few are not worth other last bits than one has."""
+    U, S = decomposition.U, decomposition.S
+    X_rot = U.T @ analysis.X
+    if len(analysis.traits) < _MANY_TRAITS or analysis.h2 is not None:
+        ys = tuple(U.T @ trait.values for trait in analysis.traits)
+        return _RotatedTraits(ys, X_rot, None, None)
+    Y_rot = U.T @ np.column_stack([trait.values for trait in analysis.traits])
+    ml = grid_values(S, Y_rot, X_rot, restricted=False) if analysis.needs_ml else None
+    ys = tuple(np.ascontiguousarray(Y_rot.T))
+    return _RotatedTraits(ys, X_rot, grid_values(S, Y_rot, X_rot), ml)
+
+
 def _fit_spectral_trait(
-    analysis: Analysis, trait: StandardTrait, decomposition: SpectralDecomposition, X_rot: Array
+    analysis: Analysis, k: int, decomposition: SpectralDecomposition, rotated: _RotatedTraits
 ) -> FittedTrait:
     """Null model by REML, by ML where the test needs it, and the test."""
     S, grm_scale = decomposition.S, decomposition.grm_scale
-    y_rot = decomposition.U.T @ trait.values
-    null = fit_spectral(S, y_rot, X_rot, trait, grm_scale, analysis.h2)
+    trait, y_rot, X_rot = analysis.traits[k], rotated.ys[k], rotated.X
+    values = None if rotated.reml is None else rotated.reml[k]
+    null = fit_spectral(S, y_rot, X_rot, trait, grm_scale, analysis.h2, values=values)
     reml = whiten_trait(y_rot, X_rot, spectral_weights(S, null.h2), trait.sd)
     if not analysis.needs_ml:
         return FittedTrait(null, reml, None, WaldTest(reml))
-    null_ml = fit_spectral(S, y_rot, X_rot, trait, grm_scale, analysis.h2, restricted=False)
+    values = None if rotated.ml is None else rotated.ml[k]
+    null_ml = fit_spectral(
+        S, y_rot, X_rot, trait, grm_scale, analysis.h2, restricted=False, values=values
+    )
     ml = whiten_trait(y_rot, X_rot, spectral_weights(S, null_ml.h2), trait.sd)
     test = _test(analysis, RotatedData.of(S, y_rot, X_rot), reml, ml, null_ml, trait)
     return FittedTrait(null, reml, null_ml, test)

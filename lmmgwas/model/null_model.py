@@ -18,7 +18,12 @@ from lmmgwas.errors import DegenerateError
 from lmmgwas.model.samples import StandardTrait
 from lmmgwas.numerics.ascend import ascend, ascend_from, polish
 from lmmgwas.numerics.expansion import ExpandingReml
-from lmmgwas.numerics.likelihood import CholeskyReml, RestrictedLikelihood, SpectralReml
+from lmmgwas.numerics.likelihood import (
+    CholeskyReml,
+    RestrictedLikelihood,
+    SpectralReml,
+    spectral_grid,
+)
 from lmmgwas.numerics.linalg import NotPositiveDefiniteError
 from lmmgwas.numerics.optimise import (
     COARSE_GRID,
@@ -91,10 +96,18 @@ def fit_spectral(
     h2: float | None,
     *,
     restricted: bool = True,
+    values: Array | None = None,
 ) -> NullModel:
-    """Fit by REML (or ML) in the rotated basis, O(n c^2) a step; `h2` fixes it."""
+    """Fit by REML (or ML) in the rotated basis, O(n c^2) a step; `h2` fixes it.
+
+    `values` is the trait's row of `grid_values`, where several traits were evaluated together.
+    """
     likelihood = SpectralReml(S, y_rot, X_rot, restricted=restricted)
-    optimum = _fixed(likelihood, h2) if h2 is not None else maximise(likelihood, FINE_GRID)
+    if h2 is not None:
+        optimum = _fixed(likelihood, h2)
+    else:
+        known = None if values is None or not np.isfinite(values).all() else values.tolist()
+        optimum = maximise(likelihood, FINE_GRID, values=known)
     return _report(likelihood, optimum, trait, grm_scale, X_rot.shape[1] if restricted else 0)
 
 
@@ -122,6 +135,11 @@ def fit_cholesky(
         except NotPositiveDefiniteError:
             optimum = _search(likelihood, None, 0.0, None)
     return _report(likelihood, optimum, trait, grm_scale, X.shape[1])
+
+
+def grid_values(S: Array, Y_rot: Array, X_rot: Array, *, restricted: bool = True) -> Array:
+    """Return the log-likelihood (q, G) of q traits on the grid of `fit_spectral`."""
+    return spectral_grid(S, Y_rot, X_rot, FINE_GRID, restricted=restricted)
 
 
 def fit_expanding(

@@ -21,6 +21,11 @@ _EVD_MAX_N = 32_766
 """Largest n whose workspace 1 + 6 n + 2 n^2 of ?syevd fits LAPACK's 32-bit integers."""
 
 
+BLOCK = 4096
+"""Rows of a block. LAPACK's own routines for a factor and an inverse are called up to twice as
+many: beyond that OpenBLAS's (0.3.30, dpotri at n = 20,000) write past the end of their buffers."""
+
+
 class NotPositiveDefiniteError(ArithmeticError):
     """A matrix that must be positive definite is not, to working precision."""
 
@@ -48,30 +53,65 @@ def _require_rows(matrix: Real, rows: Real) -> None:
         raise ValueError(f"rows of {rows.shape[1]} values, the factor has {n}")
 
 
-def cholesky_in_place(V: Real) -> Real:
+def cholesky_in_place(V: Real, block: int = BLOCK) -> Real:
     """Return L of V = L L', in the lower triangle of V's own memory (the upper is left as it was).
+
+    Matrices of more than twice `block` rows are factored block by block.
 
     Raises NotPositiveDefiniteError. n^3/3 operations.
     """
     _require(V)
     n = V.shape[0]
     _require_square(V, n)
-    info = call_lapack("potrf", b"U", n, V, n)
-    if info != 0:
-        raise NotPositiveDefiniteError(f"leading minor {info} of {n} is not positive")
+    step = n if n <= 2 * block else block
+    for k in range(0, n, step):
+        stop = min(k + step, n)
+        own = V[k:stop, k:stop]
+        info = call_lapack("potrf", b"U", stop - k, own, n)
+        if info != 0:
+            raise NotPositiveDefiniteError(f"leading minor {k + info} of {n} is not positive")
+        left = n - stop
+        if left:
+            below = V[stop:, k:stop]  # L_below = V_below L_own'^-1, then the rest less its square
+            call("trsm", b"L", b"U", b"T", b"N", stop - k, left, 1.0, own, n, below, n)
+            call("syrk", b"U", b"T", left, stop - k, -1.0, below, n, 1.0, V[stop:, stop:], n)
     if not np.isfinite(V.diagonal()).all():  # OpenBLAS lets NaN through without a word
         raise NotPositiveDefiniteError("the matrix holds values that are not finite")
     return V
 
 
-def inverse_in_place(L: Real) -> Real:
-    """Return V^-1 of V = L L', its lower triangle only, in L's own memory. 2/3 n^3 operations."""
+def inverse_in_place(L: Real, block: int = BLOCK) -> Real:
+    """Return V^-1 of V = L L', its lower triangle only, in L's own memory. 2/3 n^3 operations.
+
+    Matrices of more than twice `block` rows are inverted block by block; what stood above the
+    diagonal is then lost.
+    """
     _require(L)
     n = L.shape[0]
     _require_square(L, n)
+    if n > 2 * block:
+        return _inverse_by_blocks(L, block)
     info = call_lapack("potri", b"U", n, L, n)
     if info != 0:
         raise NotPositiveDefiniteError(f"diagonal element {info} of the factor is zero")
+    return L
+
+
+def _inverse_by_blocks(L: Real, block: int) -> Real:
+    """L^-1 =: R column block by column block, then R'R row block by row block, all in L's memory.
+
+    A column block of R needs the columns of L from there on, a row block of R'R the rows of R
+    from there on: what is overwritten is not read again.
+    """
+    n = L.shape[0]
+    for k in range(0, n, block):
+        stop = min(k + block, n)
+        rows = np.eye(stop - k, n - k, dtype=L.dtype)
+        call("trsm", b"L", b"U", b"T", b"N", n - k, stop - k, 1.0, L[k:, k:], n, rows, n - k)
+        L[k:, k:stop] = rows.T
+    for k in range(0, n, block):
+        stop = min(k + block, n)
+        L[k:stop, :stop] = L[k:, k:stop].T @ L[k:, :stop]
     return L
 
 

@@ -7,6 +7,7 @@ lower precision and cost, may search; the likelihood itself always has the last 
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -94,9 +95,14 @@ def maximise(
     likelihood: RestrictedLikelihood,
     grid: tuple[float, ...],
     draft: RestrictedLikelihood | None = None,
+    values: Sequence[float] | None = None,
 ) -> Optimum:
-    """Return the maximum over [0, H2_MAX], from a grid that contains both ends."""
-    values = [(draft or likelihood).loglik(h2) for h2 in grid]
+    """Return the maximum over [0, H2_MAX], from a grid that contains both ends.
+
+    `values`, where they are known already, are the log-likelihood on the grid.
+    """
+    if values is None:
+        values = [(draft or likelihood).loglik(h2) for h2 in grid]
     best = max(range(len(grid)), key=values.__getitem__)
     finite = [value for value in values if value > -math.inf]
     spread = max(finite) - min(finite)

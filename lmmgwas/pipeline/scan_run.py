@@ -67,9 +67,7 @@ def run_scan(
         f"tests and rows: {taken.seconds / job.threads:.2f} s on {job.threads} threads, "
         f"{taken.n_variants / max(taken.seconds / job.threads, 1e-9):,.0f} variants per second"
     )
-    pooled = None
-    if job.calibrated is not None:
-        pooled = _judge(taken.calibrations, outputs, log)
+    pooled = _judge(taken, log) if taken.errors else None
     return ScanOutcome(whole, tuple(taken.kinds), taken.n_heterozygotes, pooled)
 
 
@@ -78,7 +76,8 @@ class _Taken:
 
     def __init__(self) -> None:
         self.kinds: list[WhitenerKind] = []
-        self.calibrations: list[Calibration] = []
+        self.errors: list[NDArray[np.float64]] = []  # of held-out variants
+        self.n_eigenvectors: list[int] = []
         self.n_heterozygotes = 0
         self.n_variants = 0
         self.seconds = 0.0
@@ -99,29 +98,27 @@ class _Taken:
             return len(done.variants)
         _close_group(job, done, outputs)
         self.kinds.append(done.kind)
-        self.calibrations += done.calibrations
         for output, calibration in zip(outputs, done.calibrations, strict=False):
-            if not calibration.kept:
-                log.warn(
-                    "W604",
-                    f"trait {output.name}, group {done.group}: scanned exactly, not calibrated: "
-                    f"{calibration.reason}",
-                )
+            if calibration.test is not None:
+                self.errors.append(calibration.errors)
+                self.n_eigenvectors.append(calibration.test.n_eigenvectors)
+                continue
+            log.warn(
+                "W604",
+                f"trait {output.name}, group {done.group}: scanned exactly, not calibrated: "
+                f"{calibration.reason}",
+            )
         return 0
 
 
-def _judge(
-    calibrations: list[Calibration], outputs: tuple[TraitOutput, ...], log: Logbook
-) -> PooledError | None:
+def _judge(taken: _Taken, log: Logbook) -> PooledError:
     """Say how well the promise was kept on the held-out variants of all groups."""
-    error = pooled_error(calibrations)
-    if not error.n_variants:
-        return None
-    used = [c.test.n_eigenvectors for c in calibrations if c.test is not None]
+    error = pooled_error(taken.errors)
     log.say(
         f"Calibrated scan: chi-square within {error.quantile:.2%} at the 99th percentile of "
         f"{error.n_variants:,} held-out variants (largest {error.largest:.2%}), with "
-        f"{min(used)} to {max(used)} eigenvectors; smaller p and rare variants are exact"
+        f"{min(taken.n_eigenvectors)} to {max(taken.n_eigenvectors)} eigenvectors; smaller p and "
+        "rare variants are exact"
     )
     if not error.kept:
         log.warn("W605", f"the calibrated scan's error of chi-square is above {PROMISE:.0%}")

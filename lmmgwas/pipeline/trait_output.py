@@ -210,18 +210,6 @@ class TraitOutput:
                 PackedRows.excluded(VariantText.of(some), reasons), _count(reasons)
             )
 
-    def append(
-        self,
-        first_row: int,
-        variants: Variants,
-        stats: VariantStats,
-        reasons: NDArray[np.int8],
-        result: ScanResult,
-    ) -> None:
-        """Prepare and write in one step."""
-        text = VariantText.of(variants)
-        self.write(self.prepare(text, first_row, variants, stats, reasons, result))
-
     def prepare(
         self,
         text: VariantText,

@@ -20,6 +20,7 @@ _TESTS = re.compile(
 _FAMILIES = (
     (re.compile(r"(.*), without .*"), r"\1, leaving chromosomes out"),
     (re.compile(r"(plots) of .*"), r"\1"),
+    (re.compile(r"(calibration), .*"), r"\1 of each chromosome"),
 )
 
 

@@ -365,11 +365,11 @@ def test_errors_are_pooled_over_groups() -> None:
     good = Calibration(test, "", np.full(995, -0.01), background)
     bad = Calibration(test, "", np.full(5, 0.5), background)
     exact = Calibration(None, "reason", np.empty(0), background)
-    pooled = pooled_error([good, bad, exact])
+    pooled = pooled_error([good.errors, bad.errors, exact.errors])
     assert (pooled.n_variants, pooled.quantile, pooled.largest) == (1000, 0.01, 0.5)
     assert pooled.kept
-    assert not pooled_error([good, bad, bad, bad]).kept
-    assert not pooled_error([exact]).kept
+    assert not pooled_error([good.errors, *[bad.errors] * 3]).kept
+    assert not pooled_error([exact.errors]).kept
     assert np.isnan(pooled_error([]).quantile)
 
 
