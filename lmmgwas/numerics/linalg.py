@@ -23,7 +23,8 @@ _EVD_MAX_N = 32_766
 
 BLOCK = 4096
 """Rows of a block. LAPACK's own routines for a factor and an inverse are called up to twice as
-many: beyond that OpenBLAS's (0.3.30, dpotri at n = 20,000) write past the end of their buffers."""
+many. Beyond that one of their steps is not safe: dsyrk of OpenBLAS 0.3.30 on two threads writes
+past the end of its buffer (n = 16,000, k = 1,024; not at n = 13,000, nor at k = 512)."""
 
 
 class NotPositiveDefiniteError(ArithmeticError):
@@ -70,14 +71,26 @@ def cholesky_in_place(V: Real, block: int = BLOCK) -> Real:
         info = call_lapack("potrf", b"U", stop - k, own, n)
         if info != 0:
             raise NotPositiveDefiniteError(f"leading minor {k + info} of {n} is not positive")
-        left = n - stop
-        if left:
-            below = V[stop:, k:stop]  # L_below = V_below L_own'^-1, then the rest less its square
-            call("trsm", b"L", b"U", b"T", b"N", stop - k, left, 1.0, own, n, below, n)
-            call("syrk", b"U", b"T", left, stop - k, -1.0, below, n, 1.0, V[stop:, stop:], n)
+        if stop < n:
+            below = V[stop:, k:stop]  # L_below = V_below L_own'^-1
+            call("trsm", b"L", b"U", b"T", b"N", stop - k, n - stop, 1.0, own, n, below, n)
+            _subtract_square(V, stop, below, block)
     if not np.isfinite(V.diagonal()).all():  # OpenBLAS lets NaN through without a word
         raise NotPositiveDefiniteError("the matrix holds values that are not finite")
     return V
+
+
+def _subtract_square(V: Real, start: int, below: Real, block: int) -> None:
+    """Subtract below below' from the lower triangle of V that begins at row `start`."""
+    n, width = V.shape[0], below.shape[1]
+    for a in range(start, n, block):
+        b = min(a + block, n)
+        own = below[a - start : b - start]
+        call("syrk", b"U", b"T", b - a, width, -1.0, own, n, 1.0, V[a:b, a:b], n)
+        if b < n:
+            rest = below[b - start :]
+            target = V[b:, a:b]
+            call("gemm", b"T", b"N", b - a, n - b, width, -1.0, own, n, rest, n, 1.0, target, n)
 
 
 def inverse_in_place(L: Real, block: int = BLOCK) -> Real:
