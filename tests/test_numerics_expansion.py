@@ -132,7 +132,10 @@ def test_sigma2_and_its_slope(axes: Axes) -> None:
 def test_the_likelihood_alone(axes: Axes) -> None:
     reml = dense(axes).reml()
     for h2 in (0.0, 0.07, 0.5, 0.93):
-        assert reml.loglik(h2) == pytest.approx(dense(axes).loglik(h2), abs=2 * LOGLIK)
+        # n logarithms of pivots, each off by float32's rounding in an order that the number of
+        # BLAS threads changes; differences on the grid are a thousand times larger.
+        bound = 2.0 * axes.n * float(np.finfo(np.float32).eps)
+        assert reml.loglik(h2) == pytest.approx(dense(axes).loglik(h2), abs=bound)
     assert reml.n_covariates == axes.c
     # At h2 = 0 nothing is in float32: V = I.
     assert reml.loglik(0.0) == pytest.approx(dense(axes).loglik(0.0), abs=1e-9)
@@ -193,8 +196,9 @@ def test_whitened_columns(axes: Axes, h2: float) -> None:
     assert np.linalg.norm(left) <= error * np.linalg.norm(VX)
     np.testing.assert_allclose(white.basis.T @ white.basis, np.eye(axes.c), atol=1e-5)
     np.testing.assert_allclose(white.basis.T @ white.residual, 0.0, atol=1e-5 * d.y.size**0.5)
-    # y'P y: the residual of the solves is at most 1e-7 and comes in squared; rounding on top.
-    assert white.rr == pytest.approx(float(r @ np.linalg.solve(V, r)), rel=1e-11)
+    # y'P y: the residual of the solves is at most 1e-7 and comes in squared, times the condition
+    # of V, up to 1e4 at h2 = 0.95 where K is singular.
+    assert white.rr == pytest.approx(float(r @ np.linalg.solve(V, r)), rel=1e-10)
 
 
 @pytest.mark.parametrize("threads", [2, 3])
