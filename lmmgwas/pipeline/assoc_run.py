@@ -3,48 +3,34 @@
 import contextlib
 import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
 
 import lmmgwas
 from lmmgwas.errors import NumericalError
 from lmmgwas.io.atomic import OutputSet
 from lmmgwas.io.metadata import StudyDescription, TableFacts, format_sidecar, reasons_not_ssf
-from lmmgwas.model.genotypes import Variants
 from lmmgwas.model.grm import check_loco
 from lmmgwas.model.scan import ScanKind
-from lmmgwas.pipeline.condition import condition_covariates
-from lmmgwas.pipeline.flow import describe_flow, sample_flow
-from lmmgwas.pipeline.inputs import Genotypes, choose_variants, open_genotypes
-from lmmgwas.pipeline.join import (
-    read_study_tables,
-)
 from lmmgwas.pipeline.logbook import Logbook, Progress
 from lmmgwas.pipeline.options import AssocJob
 from lmmgwas.pipeline.pictures import draw_plots, suggestive_line
 from lmmgwas.pipeline.plan import (
     PlannedAnalysis,
-    TraitChoices,
     autosomal_groups,
     choose_whitener,
-    plan_analyses,
-    significance,
     trait_stems,
     warn_small_refit,
 )
+from lmmgwas.pipeline.preflight import plan_study, trait_files
 from lmmgwas.pipeline.record import manifest_of, say_trait
 from lmmgwas.pipeline.relatedness import (
     Relatedness,
     opened,
-    plan_relatedness,
-    require_loco_possible,
 )
 from lmmgwas.pipeline.scan_run import run_scan
 from lmmgwas.pipeline.study import Study, TraitResult
 from lmmgwas.pipeline.tile_reader import CalibratedScan, ScanJob
-from lmmgwas.pipeline.trait_output import GroupRow, Leads, TraitFiles, TraitOutput
+from lmmgwas.pipeline.trait_output import GroupRow, Leads, TraitOutput
 from lmmgwas.report.manifest import (
     format_manifest,
 )
@@ -52,87 +38,13 @@ from lmmgwas.report.manifest import (
 
 def run_assoc(job: AssocJob, log: Logbook, outputs: OutputSet) -> None:
     """Run the study; every file appears at the end, or none."""
-    study = _plan(job, log, outputs)
+    study = plan_study(job, log, outputs)
     if study.grm is None:
         results = _analyse(study, None, log, outputs)
     else:
         with opened(study.grm, job, log) as relatedness:
             results = _analyse(study, relatedness, log, outputs)
     _finish(study, results, log, outputs)
-
-
-def _plan(job: AssocJob, log: Logbook, outputs: OutputSet) -> Study:
-    """Read all inputs and refuse what can be refused before the work."""
-    genotypes = open_genotypes(job.genotypes, log)
-    tables = read_study_tables(job.tables, genotypes, log)
-    if job.model.condition:
-        extra = condition_covariates(genotypes, job.model.condition, log)
-        tables = replace(tables, covariates=tables.covariates + extra)
-    variants = choose_variants(genotypes.variants, job.test.choice, job.genotypes, log)
-    outputs.require_free(_final_names(job, tuple(tables.traits), variants))
-    log.begin()
-    grm = plan_relatedness(job, genotypes, log)
-    everyone = np.ones(len(genotypes.samples), dtype=np.bool_)
-    in_grm = everyone if grm is None else grm.present
-    flow = sample_flow(genotypes, tables, in_grm, needs_grm=grm is not None)
-    log.say(describe_flow(flow, tables, needs_grm=grm is not None))
-    choices = TraitChoices(job.model.rint, job.test.hwe_of_all)
-    plans = plan_analyses(genotypes, tables, flow, grm, choices, log)
-    _say_hwe(job, genotypes, plans, log)
-    if grm is not None and job.model.loco and job.model.h2 != 0.0:
-        require_loco_possible(grm, autosomal_groups(variants))
-    _warn_unknown_sex(genotypes, variants, plans, log)
-    if not job.model.loco:
-        log.say("LOCO is off: each variant is tested against a GRM that contains it")
-    # Of the whole file: a run of one chromosome must not get a line of its own.
-    threshold = significance(
-        job.model, len(genotypes.variants), is_human=job.genotypes.karyotype.is_human
-    )
-    return Study(job, genotypes, variants, tables, flow, plans, grm, threshold)
-
-
-def _say_hwe(
-    job: AssocJob, genotypes: Genotypes, plans: list[PlannedAnalysis], log: Logbook
-) -> None:
-    """On whom the Hardy-Weinberg test is made."""
-    if job.test.filters.hwe == 0.0:
-        return
-    counted = sum(plan.samples.hwe_rows.size for plan in plans) // len(plans)
-    who = "all analysed samples" if job.test.hwe_of_all else "founders"
-    log.say(f"Hardy-Weinberg test on {who} ({counted:,} samples); on X on the women among them")
-    if counted == 0:
-        log.warn("W218", "no analysed sample is a founder: --hwe drops nothing; see --nonfounders")
-
-
-def _warn_unknown_sex(
-    genotypes: Genotypes, variants: Variants, plans: list[PlannedAnalysis], log: Logbook
-) -> None:
-    """On X it matters who is male."""
-    analysed = np.unique(np.concatenate([plan.samples.rows for plan in plans]))
-    unknown = int((genotypes.samples.sex[analysed] == 0).sum())
-    if unknown and variants.haploid_x.any():
-        log.warn(
-            "W217",
-            f"{unknown:,} analysed samples of unknown sex are treated as female on X: give the "
-            "sex in column 5 of the .fam (1 male, 2 female)",
-        )
-
-
-def _files(job: AssocJob, stem: str, variants: Variants) -> TraitFiles:
-    return TraitFiles(job.run, stem, int(variants.pos.max(initial=0)))
-
-
-def _plot_names(job: AssocJob, files: TraitFiles) -> list[Path]:
-    suffixes = [s for s, wanted in (("png", job.plots.png), ("pdf", job.plots.pdf)) if wanted]
-    return [files.plot(kind, suffix) for kind in ("manhattan", "qq") for suffix in suffixes]
-
-
-def _final_names(job: AssocJob, names: tuple[str, ...], variants: Variants) -> list[Path]:
-    finals = [job.run.path(".samples.tsv"), job.run.path(".run.json")]
-    for stem in trait_stems(names).values():
-        files = _files(job, stem, variants)
-        finals += files.data() + _plot_names(job, files)
-    return finals
 
 
 def _analyse(
@@ -151,7 +63,7 @@ def _analyse(
                 traits = []
                 calibrated = _calibrated(job) is not None
                 for name, coding in zip(plan.names, plan.case_control, strict=True):
-                    files = _files(job, stems[name], study.variants)
+                    files = trait_files(job, stems[name], study.variants)
                     records = Path(spool) / f"{stems[name]}.records"
                     traits.append(
                         TraitOutput(name, files, outputs, records, coding, calibrated=calibrated)

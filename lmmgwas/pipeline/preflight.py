@@ -1,0 +1,105 @@
+"""Planning a study: everything that can fail is asked before the first heavy step.
+
+Inputs are read and joined, names of files are free, LOCO has groups, ranks are full. What comes
+out is a `Study`, ready to be analysed (`assoc_run`) or only to be talked about (`check_run`).
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from lmmgwas.io.atomic import OutputSet
+from lmmgwas.model.genotypes import Variants
+from lmmgwas.pipeline.condition import condition_covariates
+from lmmgwas.pipeline.flow import describe_flow, sample_flow
+from lmmgwas.pipeline.inputs import Genotypes, choose_variants, open_genotypes
+from lmmgwas.pipeline.join import read_study_tables
+from lmmgwas.pipeline.logbook import Logbook
+from lmmgwas.pipeline.options import AssocJob
+from lmmgwas.pipeline.plan import (
+    PlannedAnalysis,
+    TraitChoices,
+    autosomal_groups,
+    plan_analyses,
+    significance,
+    trait_stems,
+)
+from lmmgwas.pipeline.relatedness import plan_relatedness, require_loco_possible
+from lmmgwas.pipeline.study import Study
+from lmmgwas.pipeline.trait_output import TraitFiles
+
+
+def plan_study(job: AssocJob, log: Logbook, outputs: OutputSet) -> Study:
+    """Read all inputs and refuse what can be refused before the work."""
+    genotypes = open_genotypes(job.genotypes, log)
+    tables = read_study_tables(job.tables, genotypes, log)
+    if job.model.condition:
+        extra = condition_covariates(genotypes, job.model.condition, log)
+        tables = replace(tables, covariates=tables.covariates + extra)
+    variants = choose_variants(genotypes.variants, job.test.choice, job.genotypes, log)
+    outputs.require_free(_final_names(job, tuple(tables.traits), variants))
+    log.begin()
+    grm = plan_relatedness(job, genotypes, log)
+    everyone = np.ones(len(genotypes.samples), dtype=np.bool_)
+    in_grm = everyone if grm is None else grm.present
+    flow = sample_flow(genotypes, tables, in_grm, needs_grm=grm is not None)
+    log.say(describe_flow(flow, tables, needs_grm=grm is not None))
+    choices = TraitChoices(job.model.rint, job.test.hwe_of_all)
+    plans = plan_analyses(genotypes, tables, flow, grm, choices, log)
+    _say_hwe(job, genotypes, plans, log)
+    if grm is not None and job.model.loco and job.model.h2 != 0.0:
+        require_loco_possible(grm, autosomal_groups(variants))
+    _warn_unknown_sex(genotypes, variants, plans, log)
+    if not job.model.loco:
+        log.say("LOCO is off: each variant is tested against a GRM that contains it")
+    # Of the whole file: a run of one chromosome must not get a line of its own.
+    threshold = significance(
+        job.model, len(genotypes.variants), is_human=job.genotypes.karyotype.is_human
+    )
+    return Study(job, genotypes, variants, tables, flow, plans, grm, threshold)
+
+
+def _say_hwe(
+    job: AssocJob, genotypes: Genotypes, plans: list[PlannedAnalysis], log: Logbook
+) -> None:
+    """On whom the Hardy-Weinberg test is made."""
+    if job.test.filters.hwe == 0.0:
+        return
+    counted = sum(plan.samples.hwe_rows.size for plan in plans) // len(plans)
+    who = "all analysed samples" if job.test.hwe_of_all else "founders"
+    log.say(f"Hardy-Weinberg test on {who} ({counted:,} samples); on X on the women among them")
+    if counted == 0:
+        log.warn("W218", "no analysed sample is a founder: --hwe drops nothing; see --nonfounders")
+
+
+def _warn_unknown_sex(
+    genotypes: Genotypes, variants: Variants, plans: list[PlannedAnalysis], log: Logbook
+) -> None:
+    """On X it matters who is male."""
+    analysed = np.unique(np.concatenate([plan.samples.rows for plan in plans]))
+    unknown = int((genotypes.samples.sex[analysed] == 0).sum())
+    if unknown and variants.haploid_x.any():
+        log.warn(
+            "W217",
+            f"{unknown:,} analysed samples of unknown sex are treated as female on X: give the "
+            "sex in column 5 of the .fam (1 male, 2 female)",
+        )
+
+
+def trait_files(job: AssocJob, stem: str, variants: Variants) -> TraitFiles:
+    """Return the final names of a trait's files."""
+    return TraitFiles(job.run, stem, int(variants.pos.max(initial=0)))
+
+
+def _plot_names(job: AssocJob, files: TraitFiles) -> list[Path]:
+    suffixes = [s for s, wanted in (("png", job.plots.png), ("pdf", job.plots.pdf)) if wanted]
+    return [files.plot(kind, suffix) for kind in ("manhattan", "qq") for suffix in suffixes]
+
+
+def _final_names(job: AssocJob, names: tuple[str, ...], variants: Variants) -> list[Path]:
+    finals = [job.run.path(".samples.tsv"), job.run.path(".run.json")]
+    for stem in trait_stems(names).values():
+        files = trait_files(job, stem, variants)
+        finals += files.data() + _plot_names(job, files)
+    return finals

@@ -1,0 +1,5 @@
+"""Section fam of the catalogue."""
+
+from catalogue.rows import Elsewhere, Row
+
+ROWS: tuple[Row | Elsewhere, ...] = ()
