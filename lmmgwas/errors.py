@@ -89,6 +89,12 @@ class NumericalError(LmmgwasError):
     exit_code = 9
 
 
+class OutOfMemoryError(LmmgwasError):
+    """The run would need more memory than it can have; found before the work."""
+
+    exit_code = 137
+
+
 def escape_control(text: str) -> str:
     """Return `text` with control characters shown as escapes (a file must not drive a terminal)."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -5,7 +5,13 @@ numba's compiler), and with them the request. So the handler notes it here, too,
 asks at every step.
 """
 
+import contextlib
+from collections.abc import Iterator
+from threading import Event
+
 _request: list[int] = []
+_free = Event()
+_free.set()
 
 
 def request(exit_code: int) -> None:
@@ -16,6 +22,21 @@ def request(exit_code: int) -> None:
 def clear() -> None:
     """Forget earlier requests: a new run begins."""
     _request.clear()
+
+
+@contextlib.contextmanager
+def held_off() -> Iterator[None]:
+    """Do a short thing that a request must not tear apart."""
+    _free.clear()
+    try:
+        yield
+    finally:
+        _free.set()
+
+
+def wait_until_free(seconds: float) -> None:
+    """Wait for the end of what is `held_off`, but no longer than this."""
+    _free.wait(seconds)
 
 
 def obey() -> None:

@@ -1,6 +1,8 @@
 """Bytes of a .bed against a bit-level decoder and bed-reader, by one thread and by several."""
 
+import errno
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -8,8 +10,10 @@ import numpy as np
 import pytest
 from bed_oracle import MISSING, decode, write_set
 from bed_reader import open_bed
+from conftest import RunCli, StudyFiles
 
 from lmmgwas.errors import FileAccessError
+from lmmgwas.io import bed as bed_module
 from lmmgwas.io.bed import BedFile
 
 M = 120
@@ -114,3 +118,152 @@ def test_what_the_system_reads_in_pieces_is_put_together(
     monkeypatch.setattr(os, "pread", lambda fd, n, at: whole(fd, min(n, most), at))
     bed = BedFile(write_set(tmp_path, random_calls(13).tolist())[0], 13)
     np.testing.assert_array_equal(bed.read(np.arange(M)), random_calls(13))
+
+
+# --- Faults of the disk ------------------------------------------------------------------------
+
+
+class Disk:
+    """`os.pread` that fails a number of times, for reads past an offset."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, code: int, times: int, past: int = 0) -> None:
+        self._whole, self._code, self._left, self._past = os.pread, code, times, past
+        self.n_failed = 0
+        patch.setattr(os, "pread", self)
+        patch.setattr(bed_module, "_PAUSE", 0.0)
+
+    def __call__(self, descriptor: int, size: int, offset: int) -> bytes:
+        if offset >= self._past and self.n_failed < self._left:
+            self.n_failed += 1
+            raise OSError(self._code, os.strerror(self._code))
+        # Short reads, so that a fault strikes in the middle of a run of variants.
+        return self._whole(descriptor, min(size, 8), offset)
+
+
+@pytest.mark.parametrize("code", [errno.EINTR, errno.ESTALE])
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_fault_that_passes_is_survived(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, times: int
+) -> None:
+    bed = BedFile(write_set(tmp_path, random_calls(13).tolist())[0], 13)
+    disk = Disk(monkeypatch, code, times, past=100)
+    np.testing.assert_array_equal(bed.read(np.arange(M)), random_calls(13))
+    assert disk.n_failed == times
+    bed.check_unchanged()
+
+
+@pytest.mark.parametrize(
+    ("code", "n_failed", "said"),
+    [
+        (errno.ESTALE, 4, "Stale file handle"),
+        (errno.EINTR, 4, "Interrupted system call"),
+        (errno.EIO, 1, "Input/output error"),
+    ],
+)
+def test_a_fault_that_stays_is_said_with_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, n_failed: int, said: str
+) -> None:
+    """Four bytes per variant: byte 103 is the first of variant 26."""
+    path = write_set(tmp_path, random_calls(13).tolist())[0]
+    bed = BedFile(path, 13)
+    disk = Disk(monkeypatch, code, 99, past=103)
+    place = r"variants 11 to 60 \(from byte 43\) failed at byte 10[37], in variant 2[67]: "
+    with pytest.raises(FileAccessError, match=place + said) as caught:
+        bed.read(np.arange(10, 60))
+    assert (caught.value.problems[0].code, caught.value.exit_code) == ("E110", 7)
+    assert caught.value.problems[0].where == str(path)
+    assert disk.n_failed == n_failed
+
+
+def test_after_a_stale_handle_another_file_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_set(tmp_path, random_calls(13).tolist())[0]
+    bed = BedFile(path, 13)
+    replaced(path)
+    Disk(monkeypatch, errno.ESTALE, 1)
+    with pytest.raises(FileAccessError, match="changed or replaced") as caught:
+        bed.read(np.arange(M))
+    assert (caught.value.problems[0].code, caught.value.exit_code) == ("E106", 7)
+
+
+def replaced(path: Path) -> None:
+    """Another file of the same content, size and time takes the name."""
+    before = path.stat()
+    other = path.with_name("other")
+    other.write_bytes(path.read_bytes())
+    os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
+    other.replace(path)
+
+
+def grown(path: Path) -> None:
+    """Bytes are appended; the time is set back."""
+    before = path.stat()
+    path.write_bytes(path.read_bytes() + b"x")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def touched(path: Path) -> None:
+    """Bytes are written in place."""
+    before = path.stat()
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+
+
+@pytest.mark.parametrize("change", [replaced, grown, touched, Path.unlink])
+def test_a_changed_file_is_noticed(tmp_path: Path, change: Callable[[Path], None]) -> None:
+    path = write_set(tmp_path, random_calls(13).tolist())[0]
+    bed = BedFile(path, 13)
+    bed.read(np.arange(M))
+    bed.check_unchanged()
+    change(path)
+    with pytest.raises(FileAccessError, match="changed or replaced") as caught:
+        bed.check_unchanged()
+    assert (caught.value.problems[0].code, caught.value.exit_code) == ("E106", 7)
+    assert caught.value.problems[0].where == str(path)
+
+
+@pytest.mark.parametrize("n", [1, 4, 13, 500])
+def test_last_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n: int) -> None:
+    """In chunks, and one by one where a variant is long."""
+    path = write_set(tmp_path, random_calls(n).tolist())[0]
+    expected = np.frombuffer(path.read_bytes()[3:], np.uint8).reshape(M, -1)[:, -1]
+    bed = BedFile(path, n)
+    monkeypatch.setattr(bed_module, "_CHUNK", 1000)
+    np.testing.assert_array_equal(bed.last_bytes(M), expected)
+    monkeypatch.setattr(bed_module, "_PAGE", 0)
+    np.testing.assert_array_equal(bed.last_bytes(M), expected)
+    os.truncate(path, 3 + 100 * bed.width)
+    for page in (0, 4096):
+        monkeypatch.setattr(bed_module, "_PAGE", page)
+        with pytest.raises(FileAccessError, match="in variant 101: the file ends too early"):
+            bed.last_bytes(M)
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [(errno.EIO, "Input/output error"), (errno.ESTALE, "Stale file handle")],
+)
+def test_a_run_that_cannot_read_ends_with_7(
+    small_study: StudyFiles,
+    run_cli: RunCli,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    code: int,
+    said: str,
+) -> None:
+    """The audit before the run reads well: the fault comes with the GRM."""
+    (tmp_path / "out").mkdir()
+    healthy = BedFile.last_bytes
+
+    def then_break(bed: BedFile, m: int) -> np.ndarray:
+        found = healthy(bed, m)
+        Disk(monkeypatch, code, 10**9, past=3 + 30 * 30)
+        return found
+
+    monkeypatch.setattr(BedFile, "last_bytes", then_break)
+    result = run_cli("assoc", *small_study.inputs, "--out", tmp_path / "out" / "run")
+    assert result.exit_code == 7, result.stderr
+    assert "[E110]" in result.stderr
+    assert "study.bed: reading variants" in result.stderr
+    assert f"failed at byte 907, in variant 31: {said}" in result.stderr
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"run.log"}

@@ -3,6 +3,7 @@
 import gzip
 import os
 import re
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -96,33 +97,74 @@ def test_many_variants_cross_block_borders(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("content", "code", "lines", "words"),
+    ("content", "code", "places", "words"),
     [
         ("1 a 0 1 A C\n1 b 0 2 A\n1 c 0 3\n", "E201", [2, 3], "5 columns, expected 6"),
         ("1 a 0 1 A C\n1 b 0 2 A C 9\n", "E201", [2], "7 columns"),
         ("1 a 1 A C\n1 b 2 A C\n1 c 0 3 A C\n", "E201", [1, 2], "5 columns"),
         ("1 a 0 1 A C\n\n1 b 0 2 A C\n \n1 c 0 2 A C\n", "E202", [2, 4], "blank line"),
         ("\n1 a 0 1 A C\n", "E202", [1], "blank line"),
-        ("CHR SNP CM BP A1 A2\n1 a 0 1 A C\n", "E203", [1], "no header"),
-        ("1 a 0 x A C\n1 b 0 1 A C\n1 c 0 . A C\n", "E203", [1, 3], "not an integer"),
-        ("1 a 0 1 A C\n1 b 0 8000.0 A C\n", "E203", [2], "Excel"),
-        ("1 a 0 1e5 A C\n", "E203", [1], "Excel"),
-        ("1 a 0 +5 A C\n", "E203", [1], "sign"),
-        ("1 a 0 2147483648 A C\n", "E203", [1], "too large"),
-        ("1 a 0 99999999999999999999 A C\n", "E203", [1], "too large"),
+        ("CHR SNP CM BP A1 A2\n1 a 0 1 A C\n", "E203", ["1:4"], "no header"),
+        ("1 a 0 x A C\n1 b 0 1 A C\n1 c 0 . A C\n", "E203", ["1:4", "3:4"], "not an integer"),
+        ("1 a 0 1 A C\n1 b 0 8000.0 A C\n", "E203", ["2:4"], "Excel"),
+        ("1 a 0 1e5 A C\n", "E203", ["1:4"], "Excel"),
+        ("1 a 0 +5 A C\n", "E203", ["1:4"], "sign"),
+        ("1 a 0 2147483648 A C\n", "E203", ["1:4"], "too large"),
+        ("1 a 0 99999999999999999999 A C\n", "E203", ["1:4"], "too large"),
+        ("1 a x A C\n1 b 1 A C\n", "E203", ["1:3"], "not an integer"),
         ("#CHROM ID POS ALT REF\n1 a 1 A C\n", "E204", [1], r"this is a \.pvar"),
+        ("#FID IID SEX\nA x 1\n", "E204", [1], r"\.psam"),
         ("##fileformat=VCFv4.2\n#CHROM\tPOS\n", "E204", [1], r"\.pvar or VCF"),
-        ("1 a 0 1 A C,T\n", "E205", [1], "bcftools norm -m-"),
-        ("1 a 0 1 A C\n1 b 0 1 A,T C\n", "E205", [2], "'A,T'"),
-        ("1 a 0 1 A C\n1 b 0 1 A " + "C" * 2**20 + "C\n", "E207", [2], "1048577 bytes"),
+        ("1 a 0 1 A C,T\n", "E205", ["1:6"], "bcftools norm -m-"),
+        ("1 a 0 1 A C\n1 b 0 1 A,T C\n", "E205", ["2:5"], "'A,T'"),
+        ("1 a 0 1 A C\n1 b 0 1 A " + "C" * 2**20 + "C\n", "E207", ["2:6"], "1048577 bytes"),
+        ("1\ta\t0\t\tA\tC\n", "E201", ["1:4"], "column is empty"),
+        ("1\t\t0\t1\tA\tC\n1\tb\t0\t1\tA\t\n", "E201", ["1:2", "2:6"], "column is empty"),
+        ("".join(f"rs{k} 0 {k} A C\n" for k in range(20)), "E201", [], "chromosomes missing"),
     ],
 )
-def test_refused_bim(tmp_path, content, code, lines, words):
+def test_refused_bim(tmp_path, content, code, places, words):
     path = write(tmp_path, content, "s.bim")
     with pytest.raises(FormatError, match=words) as caught:
         read_bim(path)
     assert {problem.code for problem in caught.value.problems} == {code}
-    assert [p.where for p in caught.value.problems] == [f"{path}:{line}" for line in lines]
+    expected = [f"{path}:{place}" for place in places] or [str(path)]
+    assert [p.where for p in caught.value.problems] == expected
+
+
+def test_all_that_is_wrong_with_a_bim_is_said_at_once(tmp_path):
+    lines = [f"1 a{k} 0 {k} A C\n" for k in range(40)]
+    lines[3] = "1 a3 0 x A,G C\n"
+    lines[30] = "1 a30 0 30 A " + "C" * 2**20 + "C\n"
+    lines[7] = "1 a7 0 1e3 A C,T\n"
+    path = write(tmp_path, "".join(lines), "s.bim")
+    with pytest.raises(FormatError) as caught:
+        read_bim(path)
+    places = [p.where.removeprefix(f"{path}:") for p in caught.value.problems]
+    assert places == ["4:4", "4:5", "8:4", "8:6", "31:6"]
+
+
+def test_twenty_problems_are_worded_and_all_are_counted(tmp_path):
+    path = write(tmp_path, "".join(f"1 a{k} 0 x{k} A C\n" for k in range(5000)), "s.bim")
+    with pytest.raises(FormatError, match="and 4980 more problems") as caught:
+        read_bim(path)
+    assert [p.where for p in caught.value.problems[:20]] == [f"{path}:{k}:4" for k in range(1, 21)]
+    assert len({id(problem) for problem in caught.value.problems}) == 20
+
+
+@pytest.mark.parametrize(
+    ("line", "label", "n_notes"),
+    [("\tb\t0\t2\tA\tC\n", "0", 1), ("1\tb\t\t2\tA\tC\n", "1", 1), ("\tb\t\t2\tA\tC\n", "0", 2)],
+)
+def test_what_may_be_empty_between_tabs(tmp_path, line, label, n_notes):
+    """As a run of tabs the fields behind it would move up: alleles would be positions."""
+    path = write(tmp_path, "1\ta\t0\t1\tA\tC\n" + line, "s.bim")
+    variants, remarks = read_bim(path)
+    assert variants.labels[variants.label_code[1]] == label
+    assert variants.marker_id.to_pylist() == ["a", "b"]
+    assert variants.pos.tolist() == [1, 2]
+    assert variants.effect_allele.to_pylist() == ["A", "A"]
+    assert len(remarks.notes) == n_notes
 
 
 def test_the_longest_allele_allowed_is_read(tmp_path):
@@ -141,7 +183,8 @@ def test_the_longest_allele_allowed_is_read(tmp_path):
         ("#F8 001 0 0 F 1\nB NA 0 0 2 1\n", ("#F8", "B"), [0, 2], ["sex codes"]),
         ("A 001 0 0 1\nB NA 0 0 2\n", ("A", "B"), [1, 2], ["5 columns"]),
         ("A 001 0 0\nB NA 0 0\n", ("A", "B"), [0, 0], ["4 columns"]),
-        ("A 001 0 0 1 1 2\nB NA 0 0 2 1 2 3\n", ("A", "B"), [1, 2], ["after the sixth"]),
+        ("A 001 0 0 1 1 2\nB NA 0 0 2 1 2\n", ("A", "B"), [1, 2], ["after the sixth"]),
+        ("\t001\t\t\t1\t\nB\tNA\t0\t0\t2\t1\n", ("", "B"), [1, 2], ["no FID"]),
     ],
 )
 def test_read_fam(tmp_path, content, fid, sex, notes):
@@ -160,11 +203,16 @@ def test_fam_ids_keep_unicode_blanks_and_are_keyed_as_pairs(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "code", "lines", "words"),
+    ("content", "code", "places", "words"),
     [
         ("A x 0 0 1 1\nB x 0 0 1 1\nA x 0 0 1 1\n", "E301", [3], "lines 1 and 3"),
         ("0 x 0 0 1 1\n0 x 0 0 1 1\n", "E301", [2], "0 x is on lines 1 and 2"),
-        ("A 0 0 0 1 1\n", "E302", [1], "IID 0"),
+        ("A 0 0 0 1 1\n", "E302", ["1:2"], "IID 0"),
+        ("A\t\t0\t0\t1\t1\n", "E302", ["1:2"], "IID 0"),
+        ("A x 0 0 1 1\nB y z 0 0 1 1\nC z 0 0 1 1\n", "E303", [2], "does an ID hold a blank"),
+        ("A x y 0 0 1 1\nB y 0 0 1 1\nC z 0 0 1 1\n", "E303", [1], "7 columns, expected 6"),
+        ("A x 0 0 1 1 5\nB y 0 0 1 1 5 6\nC z 0 0 1 1 5\n", "E303", [2], "expected 7 as most"),
+        ("#CHROM POS ID REF ALT\n1 2 a A C\n", "E204", [1], r"\.pvar"),
         ("A x 0\n", "E303", [1], "3 columns"),
         ("A x 0 0 1 1\n\nB y 0 0 1\n", "E303", [2, 3], "0 columns, expected 6"),
         ("#FID IID SEX\nA x 1\n", "E204", [1], r"\.psam"),
@@ -172,12 +220,12 @@ def test_fam_ids_keep_unicode_blanks_and_are_keyed_as_pairs(tmp_path):
         ("FID IID PAT MAT SEX\nA x 0 0 1\n", "E204", [1], "header"),
     ],
 )
-def test_refused_fam(tmp_path, content, code, lines, words):
+def test_refused_fam(tmp_path, content, code, places, words):
     path = write(tmp_path, content, "s.fam")
     with pytest.raises(FormatError, match=words) as caught:
         read_fam(path)
     assert {problem.code for problem in caught.value.problems} == {code}
-    assert [p.where for p in caught.value.problems] == [f"{path}:{line}" for line in lines]
+    assert [p.where for p in caught.value.problems] == [f"{path}:{place}" for place in places]
 
 
 @pytest.mark.parametrize("n", [1, 3, 4, 5, 6, 7, 8, 33])
@@ -250,7 +298,9 @@ VCF = b"##fileformat=VCFv4.2\n"
         (lambda b: b"\x6c\x1b\x10" + b[3:], "E102", "PGEN.*--pfile"),
         (lambda b: bytes(16) + b"bgen" + b, "E102", "BGEN.*--bgen"),
         (lambda b: b"chr1\t100\t200\n", "E102", "genome intervals"),
-        (lambda b: b"\x6c\x1b\x00" + b[3:], "E103", "plink2 --make-bed"),
+        (lambda b: b"\x6c\x1b\x00" + b[3:], "E103", "size.*is that of a variant-major file"),
+        (lambda b: b"\x6c\x1b\x00" + bytes(57 * 25), "E103", "convert it with plink2 --make-bed"),
+        (lambda b: b[:3] + bytes(57 * 25), "E101", "are .bim and .fam exchanged"),
     ],
 )
 def test_refused_bed(tmp_path, change, code, words):
@@ -361,6 +411,61 @@ def test_a_file_cut_during_the_run_is_a_read_failure(tmp_path, cut):
             source.read(np.array([0]))
     with pytest.raises(FileAccessError, match="no such file"):
         source.check_unchanged()
+
+
+@pytest.mark.parametrize("which", [1, 2])
+def test_changed_text_files_are_noticed(tmp_path, which):
+    """They are not read again, but what is hashed at the end would be another file."""
+    paths = write_set(tmp_path, simulate(40, 100))
+    source = BedSource.open(*paths)
+    source.check_unchanged()
+    raw = paths[which].read_bytes()
+    paths[which].write_bytes(raw + b"\n")
+    with pytest.raises(FileAccessError, match="changed or replaced") as caught:
+        source.check_unchanged()
+    assert (caught.value.problems[0].code, caught.value.exit_code) == ("E106", 7)
+    assert caught.value.problems[0].where == str(paths[which])
+    paths[which].unlink()
+    with pytest.raises(FileAccessError, match="no such file"):
+        source.check_unchanged()
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path, monkeypatch):
+    paths = write_set(tmp_path, simulate(40, 100))
+
+    def slow(path):
+        found = read_bim(path)
+        paths[2].write_text(paths[2].read_text().replace("I7", "J7"))
+        return found
+
+    monkeypatch.setattr("lmmgwas.io.plink.read_bim", slow)
+    with pytest.raises(FileAccessError, match="changed or replaced") as caught:
+        BedSource.open(*paths)
+    assert caught.value.problems[0].where == str(paths[2])
+
+
+def test_text_files_may_come_through_a_pipe(tmp_path):
+    """`--bim <(zcat study.bim.gz)`: read once, and there is nothing to compare afterwards."""
+    paths = list(write_set(tmp_path, simulate(40, 100)))
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(paths[1].read_bytes(),))
+    writer.start()
+    source = BedSource.open(paths[0], pipe, paths[2])
+    writer.join()
+    assert len(source.variants) == 100
+    source.check_unchanged()
+
+
+def test_files_that_may_not_be_read_are_named(tmp_path, monkeypatch):
+    """All of them at once. Root may read everything, so the answer of the system is replaced."""
+    paths = write_set(tmp_path, simulate(5, 9))
+    barred = {paths[0], paths[2]}
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) not in barred)
+    with pytest.raises(FileAccessError, match="permission denied") as caught:
+        BedSource.open(*paths)
+    assert [p.where for p in caught.value.problems] == [str(paths[0]), str(paths[2])]
+    assert {p.code for p in caught.value.problems} == {"E110"}
 
 
 def test_remarks_of_all_files_are_collected(tmp_path):

@@ -77,6 +77,25 @@ def test_refused_bytes(tmp_path, raw, code, place, words):
         assert (problem.code, problem.where) == (code, f"{path}{place}")
 
 
+def test_each_line_that_is_no_text_is_named(tmp_path):
+    lines = [b"a b\n"] * 60
+    for k in (4, 9, 30):
+        lines[k] = b"caf\xe9 \xe9\n"
+    lines[9] = b"x\x07 \xe9\n"
+    path = tmp_path / "f"
+    path.write_bytes(b"".join(lines))
+    with pytest.raises(FormatError) as caught:
+        read_text(path)
+    places = [p.where.removeprefix(f"{path}:") for p in caught.value.problems]
+    assert places == ["5:4", "10:2", "31:4"]
+    assert "0x07" in caught.value.problems[1].message
+    path.write_bytes(b"\xe9\n" * 60)
+    with pytest.raises(FormatError, match="more such lines follow") as caught:
+        read_text(path)
+    assert len(caught.value.problems) == 20
+    assert caught.value.problems[18].where == f"{path}:19:1"
+
+
 _PACKED = gzip.compress(b"FID IID y\n" * 1000, mtime=0)
 
 

@@ -1,21 +1,11 @@
 """`lmmgwas assoc`: the study."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from lmmgwas.cli.options import (
-    genotype_bundle,
-    genotype_options,
-    grm_bundle,
-    grm_options,
-    optional_path,
-    run_bundle,
-    run_options,
-)
-
-if TYPE_CHECKING:
-    from lmmgwas.pipeline.options import ModelOptions, TableOptions, TestOptions
+from lmmgwas.cli.options import run_options
+from lmmgwas.cli.study_options import study_job, study_options
 
 _EPILOG = """
 \b
@@ -26,194 +16,13 @@ Examples:
 
 
 @click.command("assoc", epilog=_EPILOG)
-@genotype_options
-@click.option("--pheno", metavar="FILE", required=True, help="Table of traits.")
-@click.option("--pheno-name", metavar="A,B", help="Traits. [default: all columns]")
-@click.option("--covar", metavar="FILE", help="Table of covariates; the intercept is always there.")
-@click.option("--covar-name", metavar="A,PC1-PC10", help="Covariates. [default: all columns]")
-@click.option("--cat-covar-name", metavar="A,B", help="Covariates that are categories.")
-@click.option("--missing-code", metavar="X,Y", help="Numbers that mean missing. [default: -9]")
-@click.option("--no-missing-code", is_flag=True, help="No number means missing.")
-@click.option(
-    "--no-header",
-    is_flag=True,
-    help="Tables hold FID IID value..., named V1 V2... (covariates C1 C2...).",
-)
-@click.option("--extract", metavar="FILE", help="Test only these variant IDs.")
-@click.option("--exclude", metavar="FILE", help="Do not test these variant IDs.")
-@click.option("--chr", "chromosomes", metavar="LIST", help="Test these chromosomes: 1-4,22,X.")
-@click.option(
-    "--maf",
-    type=float,
-    default=0.0,
-    show_default=True,
-    help="Smallest minor-allele frequency that is tested.",
-)
-@click.option(
-    "--mac",
-    type=float,
-    default=5.0,
-    show_default=True,
-    help="Smallest minor-allele count that is tested.",
-)
-@click.option(
-    "--geno",
-    type=float,
-    default=0.1,
-    show_default=True,
-    help="Largest fraction of missing calls that is tested.",
-)
-@click.option(
-    "--hwe",
-    type=float,
-    default=0.0,
-    show_default=True,
-    help="Smallest exact Hardy-Weinberg p that is tested; on founders.",
-)
-@click.option("--nonfounders", is_flag=True, help="Count nonfounders for --hwe, too.")
-@click.option("--include-nonautosomal", is_flag=True, help="Test Y, MT and unplaced variants, too.")
-@click.option("--grm", metavar="PREFIX", help="A GRM. [default: built from the genotypes]")
-@click.option("--grm-bfile", metavar="PREFIX", help="Build the GRM from this genotype set.")
-@grm_options
-@click.option("--no-loco", is_flag=True, help="Do not leave the tested chromosome out of the GRM.")
-@click.option("--h2", type=float, help="Fix h2; 0 is ordinary regression. [default: REML]")
-@click.option(
-    "--test",
-    type=click.Choice(["wald", "lrt", "score"]),
-    default="wald",
-    show_default=True,
-    help="Statistic of the p-value: Wald's t, likelihood ratio, or score.",
-)
-@click.option(
-    "--variance",
-    type=click.Choice(["null", "per-variant"]),
-    default="null",
-    show_default=True,
-    help="Variance components: of the null model, or fitted again for every variant.",
-)
-@click.option(
-    "--scan",
-    type=click.Choice(["exact", "calibrated"]),
-    default="exact",
-    show_default=True,
-    help="Calibrated: chi-square within 2 %, much faster; exact where p is small.",
-)
-@click.option(
-    "--exact-below",
-    metavar="P",
-    type=float,
-    default=1e-3,
-    show_default=True,
-    help="p below this are exact in a calibrated scan, too.",
-)
-@click.option(
-    "--seed",
-    type=int,
-    default=1,
-    show_default=True,
-    help="Of the random variants that a scan is calibrated on.",
-)
-@click.option(
-    "--precision",
-    type=click.Choice(["single", "double"]),
-    default="single",
-    show_default=True,
-    help="Of the rotated genotypes; statistics are double always.",
-)
-@click.option(
-    "--whitener",
-    type=click.Choice(["spectral", "cholesky"]),
-    help="How the data are whitened. [default: the cheaper one]",
-)
-@click.option("--condition", metavar="ID,ID", help="Make these variants covariates.")
-@click.option("--rint", is_flag=True, help="Rank-based inverse normal transform of the trait.")
-@click.option(
-    "--threshold",
-    type=float,
-    help="Significant p. [default: 5e-8 for human data, otherwise 0.05 / variants in the file]",
-)
-@click.option(
-    "--plots",
-    type=click.Choice(["all", "png", "none"]),
-    default="all",
-    show_default=True,
-    help="PNG and PDF, PNG only, or none.",
-)
-@click.option("--genome-build", metavar="NAME", help="For the metadata: GRCh38.")
-@click.option("--ancestry", metavar="TEXT", help="For the metadata.")
-@click.option("--trait-description", metavar="TEXT", help="For the metadata.")
+@study_options
 @run_options
 def command(**given: Any) -> None:
     """Test every variant: null models, scan, summary statistics, plots."""
     from lmmgwas.cli.session import session
     from lmmgwas.pipeline.assoc_run import run_assoc
-    from lmmgwas.pipeline.options import AssocJob, Description, PlotOptions
 
-    job = AssocJob(
-        genotypes=genotype_bundle(given),
-        tables=_tables(given),
-        grm=grm_bundle(given),
-        test=_tests(given),
-        model=_model(given),
-        run=run_bundle(given),
-        plots=PlotOptions(png=given["plots"] != "none", pdf=given["plots"] == "all"),
-        description=Description(
-            given["genome_build"], given["ancestry"], given["trait_description"]
-        ),
-    )
-    with session(job.run) as (log, outputs):
-        run_assoc(job, log, outputs)
-
-
-def _tables(given: dict[str, Any]) -> "TableOptions":
-    from pathlib import Path
-
-    from lmmgwas.pipeline.options import TableOptions
-
-    codes = given["missing_code"]
-    return TableOptions(
-        pheno=Path(given["pheno"]),
-        pheno_names=given["pheno_name"],
-        covar=optional_path(given["covar"]),
-        covar_names=given["covar_name"],
-        categorical_names=given["cat_covar_name"],
-        missing_codes=None if codes is None else tuple(codes.split(",")),
-        use_missing_code=not given["no_missing_code"],
-        header=not given["no_header"],
-    )
-
-
-def _tests(given: dict[str, Any]) -> "TestOptions":
-    from lmmgwas.model.genotypes import VariantFilters
-    from lmmgwas.pipeline.options import TestOptions, VariantChoice
-
-    choice = VariantChoice(
-        optional_path(given["extract"]), optional_path(given["exclude"]), given["chromosomes"]
-    )
-    filters = VariantFilters(given["maf"], given["mac"], given["geno"], given["hwe"])
-    return TestOptions(choice, filters, given["include_nonautosomal"], given["nonfounders"])
-
-
-def _model(given: dict[str, Any]) -> "ModelOptions":
-    from lmmgwas.model.scan import ScanKind
-    from lmmgwas.model.variant_tests import TestKind, VarianceKind
-    from lmmgwas.model.whitening import Precision, WhitenerKind
-    from lmmgwas.pipeline.options import ModelOptions
-
-    whitener = given["whitener"]
-    return ModelOptions(
-        grm=optional_path(given["grm"]),
-        grm_bfile=given["grm_bfile"],
-        loco=not given["no_loco"],
-        h2=given["h2"],
-        precision=Precision(given["precision"]),
-        whitener=None if whitener is None else WhitenerKind(whitener),
-        rint=given["rint"],
-        threshold=given["threshold"],
-        test=TestKind(given["test"]),
-        variance=VarianceKind(given["variance"]),
-        condition=tuple(given["condition"].split(",")) if given["condition"] else (),
-        scan=ScanKind(given["scan"]),
-        exact_below=given["exact_below"],
-        seed=given["seed"],
-    )
+    job = study_job(given)
+    with session(job.run) as (log, outputs, workspace):
+        run_assoc(job, log, outputs, workspace)

@@ -48,5 +48,5 @@ def command(**given: Any) -> None:
         eigen=given["eigen"],
         n_components=given["pca"],
     )
-    with session(job.run) as (log, outputs):
+    with session(job.run) as (log, outputs, _):
         run_grm(job, log, outputs)

@@ -10,10 +10,11 @@ from typing import NoReturn
 import click
 
 from lmmgwas import __version__, stop
+from lmmgwas.cli.watch import EXIT_CODES, describe
 from lmmgwas.errors import LmmgwasError
 from lmmgwas.numerics.processor import prepare_blas
 
-_COMMANDS = ("assoc", "grm", "plot", "example")
+_COMMANDS = ("assoc", "check", "grm", "plot", "example")
 
 _EPILOG = """
 \b
@@ -51,6 +52,7 @@ def main() -> NoReturn:
     prepare_blas()
     stop.clear()
     signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGINT, _interrupt)
     debug = "--debug" in sys.argv[1:]
     usual_hook, sys.unraisablehook = sys.unraisablehook, _ignore_dropped_exit
     try:
@@ -74,6 +76,12 @@ def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
     sys.exit(143)
 
 
+def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:
+    """SIGINT likewise."""
+    stop.request(130)
+    raise KeyboardInterrupt
+
+
 def _run(debug: bool) -> int:
     """Run the command; return its exit code."""
     try:
@@ -86,7 +94,11 @@ def _run(debug: bool) -> int:
     except (click.Abort, KeyboardInterrupt) as error:
         if isinstance(error.__cause__, EOFError):  # click takes that for an interruption
             return _say(*_explain(error.__cause__))
-        return _say("[E130] interrupted: no result was written", 130)
+        return _say(f"[E130] {describe(130)}", 130)
+    except SystemExit as leave:
+        if leave.code == EXIT_CODES[signal.SIGTERM]:
+            return _say(f"[E143] {describe(143)}", 143)
+        raise
     except BrokenPipeError:
         raise
     except Exception as error:

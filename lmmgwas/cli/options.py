@@ -3,6 +3,7 @@
 Nothing heavy is imported at the top: `--help` reads this file too.
 """
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,8 +19,8 @@ _Decorator = Callable[[_Command], _Command]
 SPECIES = ("human", "cow", "dog", "horse", "mouse", "rice", "sheep")
 
 
-def _bundle(*options: Callable[[Any], Any]) -> Callable[[_Command], _Command]:
-    """Apply several options, in the order in which the help shall show them."""
+def bundled(*options: Callable[[Any], Any]) -> Callable[[_Command], _Command]:
+    """Return a decorator that applies several options, in the order in which help shows them."""
 
     def decorate(function: _Command) -> _Command:
         for option in reversed(options):
@@ -29,7 +30,7 @@ def _bundle(*options: Callable[[Any], Any]) -> Callable[[_Command], _Command]:
     return decorate
 
 
-genotype_options = _bundle(
+genotype_options = bundled(
     click.option(
         "--bfile",
         metavar="PREFIX",
@@ -60,7 +61,7 @@ genotype_options = _bundle(
     ),
 )
 
-grm_options = _bundle(
+grm_options = bundled(
     click.option(
         "--grm-model",
         type=click.Choice(["standardized", "hwe", "centered"]),
@@ -94,12 +95,16 @@ grm_options = _bundle(
     ),
 )
 
-run_options = _bundle(
-    click.option("--out", metavar="PREFIX", required=True, help="Prefix of all output files."),
+_means = (
     click.option(
         "--threads",
         type=click.IntRange(1),
         help="Threads. [default: what the batch system or the machine allows]",
+    ),
+    click.option(
+        "--memory",
+        metavar="SIZE",
+        help="Most memory that may be used: 16G. [default: what there is]",
     ),
     click.option(
         "--block-size",
@@ -110,10 +115,22 @@ run_options = _bundle(
     ),
     click.option("--tmpdir", metavar="DIR", help="Temporary files. [default: beside the output]"),
     click.option("--overwrite", is_flag=True, help="Replace existing output."),
+    click.option("--resume", is_flag=True, help="Go on with a run that was interrupted."),
+    click.option("--break-lock", is_flag=True, help="Take the name from a run that is gone."),
     click.option("--strict", is_flag=True, help="Make every warning an error."),
     click.option("--quiet", is_flag=True, help="Print warnings and errors only."),
     click.option("--verbose", is_flag=True, help="Print the time of each step, too."),
     click.option("--debug", is_flag=True, help="Show a traceback when something fails."),
+)
+
+run_options = bundled(
+    click.option("--out", metavar="PREFIX", required=True, help="Prefix of all output files."),
+    *_means,
+)
+
+check_options = bundled(
+    click.option("--out", metavar="PREFIX", help="Look whether these output files could be made."),
+    *_means,
 )
 
 
@@ -154,6 +171,20 @@ def grm_bundle(given: dict[str, Any]) -> "GrmOptions":
     )
 
 
+def memory_bytes(text: str | None) -> int | None:
+    """Return the bytes that `16G` stands for: a number with K, M, G or T, in steps of 1024."""
+    from lmmgwas.errors import UsageError
+
+    if text is None:
+        return None
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([KMGT])(?:iB|B)?", text.strip(), re.IGNORECASE)
+    if found is None or float(found[1]) == 0.0:
+        raise UsageError(
+            "E002", f"--memory {text!r} is no size: give a number with K, M, G or T, such as 16G"
+        )
+    return int(float(found[1]) * 1024 ** ("KMGT".index(found[2].upper()) + 1))
+
+
 def run_bundle(given: dict[str, Any]) -> "RunOptions":
     """Make the run options of a command's arguments."""
     from lmmgwas.numerics.threads import available_threads
@@ -166,8 +197,11 @@ def run_bundle(given: dict[str, Any]) -> "RunOptions":
         threads=threads,
         block_size=given["block_size"],
         overwrite=given["overwrite"],
+        resume=given["resume"],
+        break_lock=given["break_lock"],
         strict=given["strict"],
         tmpdir=optional_path(given["tmpdir"]),
+        memory=memory_bytes(given["memory"]),
         verbosity=verbosity,
         arguments=tuple(sorted({**given, "threads": threads}.items())),
     )

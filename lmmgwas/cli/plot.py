@@ -73,5 +73,5 @@ def command(**given: Any) -> None:
         title=given["title"],
         plots=PlotOptions(png=True, pdf=given["plots"] == "all"),
     )
-    with session(job.run) as (log, outputs):
+    with session(job.run) as (log, outputs, _):
         run_plot(job, log, outputs)

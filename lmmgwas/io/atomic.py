@@ -1,10 +1,12 @@
 """Output that appears whole or not at all.
 
-Everything is written under a temporary name beside its final one; `OutputSet.commit` flushes
-and renames. When the work fails, the temporary files go and the final names are untouched.
+Everything is written under a temporary name beside its final one, or in a private folder of
+the same file system; `OutputSet.commit` flushes and renames. When the work fails, the temporary
+files go and the final names are untouched.
 """
 
 import contextlib
+import filecmp
 import os
 import secrets
 from pathlib import Path
@@ -19,9 +21,19 @@ _TEMPORARY_LENGTH = 16
 class OutputSet:
     """The files of one run. Use it as a context; `commit` is the last thing inside."""
 
-    def __init__(self, *, overwrite: bool, durable: bool = True) -> None:
-        self._overwrite = overwrite
+    def __init__(
+        self,
+        *,
+        overwrite: bool,
+        durable: bool = True,
+        folder: Path | None = None,
+        resuming: bool = False,
+    ) -> None:
+        self.overwrite = overwrite
         self._durable = durable  # False for files that the run itself removes
+        self._folder = folder  # for temporary files
+        self._resuming = resuming  # what is there may be ours: the same bytes are no clash
+        self._taken: list[Path] = []
         self._token = secrets.token_hex(4)
         self._pending: dict[Path, Path] = {}
 
@@ -37,8 +49,20 @@ class OutputSet:
                     f"the file name {path.name!r} is longer than {longest} bytes: use a shorter "
                     "--out or trait name",
                 )
-        taken = [str(path) for path in finals if path.exists() or path.is_symlink()]
-        if taken and not self._overwrite:
+            if path.is_dir() and not path.is_symlink():
+                raise OutputExistsError(
+                    "E113",
+                    f"{path} is a folder, which a file cannot replace: move it away, or choose "
+                    "another name for the output (--out)",
+                )
+        self._taken = [path for path in finals if path.exists() or path.is_symlink()]
+        if not self._resuming:
+            self.require_free_of_others()
+
+    def require_free_of_others(self) -> None:
+        """Raise where a name that was asked for is taken, though a run that is resumed may."""
+        taken = [str(path) for path in self._taken]
+        if taken and not self.overwrite:
             shown = ", ".join(taken[:3]) + (f" and {len(taken) - 3} more" if len(taken) > 3 else "")
             raise OutputExistsError(
                 "E113",
@@ -49,7 +73,8 @@ class OutputSet:
     def temporary(self, final: Path) -> Path:
         """Return the name under which to write what will be `final`."""
         if final not in self._pending:
-            self._pending[final] = final.with_name(f".{final.name}.{self._token}.tmp")
+            beside = final.with_name(f".{final.name}.{self._token}.tmp")
+            self._pending[final] = beside if self._folder is None else self._folder / final.name
         return self._pending[final]
 
     def pending(self) -> list[tuple[Path, Path]]:
@@ -64,8 +89,11 @@ class OutputSet:
 
     def write_text(self, final: Path, text: str) -> None:
         """Write a small text file, UTF-8 with newlines as they are."""
-        with self.temporary(final).open("w", encoding="utf-8", newline="") as stream:
-            stream.write(text)
+        try:
+            with self.temporary(final).open("w", encoding="utf-8", newline="") as stream:
+                stream.write(text)
+        except OSError as error:
+            raise FileAccessError("E112", f"writing {final} failed: {error.strerror}") from error
 
     def commit(self) -> None:
         """Give every file its final name, in the order in which they were begun."""
@@ -73,14 +101,26 @@ class OutputSet:
         for final, temporary in self._pending.items():
             if self._durable:
                 _flush(temporary)
-            if not self._overwrite and (final.exists() or final.is_symlink()):
+            if not self.overwrite and not self._may_replace(final, temporary):
                 raise OutputExistsError("E113", f"{final} appeared while the run was working")
-        for final, temporary in self._pending.items():
-            temporary.replace(final)
+        with stop.held_off():
+            for final, temporary in self._pending.items():
+                temporary.replace(final)
         if self._durable:
             for folder in dict.fromkeys(path.parent for path in self._pending):
                 _flush(folder)
         self._pending.clear()
+
+    def _may_replace(self, final: Path, temporary: Path) -> bool:
+        """Whether nothing is lost: nothing there, or the very same, committed before a kill."""
+        if not final.exists() and not final.is_symlink():
+            return True
+        return (
+            self._resuming
+            and final.is_file()
+            and not final.is_symlink()
+            and filecmp.cmp(final, temporary, shallow=False)
+        )
 
     def __enter__(self) -> "OutputSet":
         return self
@@ -95,6 +135,24 @@ class OutputSet:
             with contextlib.suppress(OSError):
                 temporary.unlink()
         self._pending.clear()
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a small file that is there whole, and on disk, or not at all.
+
+    Raises FileAccessError (E112).
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise FileAccessError("E112", f"writing {path} failed: {error.strerror}") from error
 
 
 def _probe(folder: Path) -> None:

@@ -58,6 +58,11 @@ class JoinedSource:
         """The files that the source rests on."""
         return [path for source in self._sources for path in source.paths()]
 
+    def check_unchanged(self) -> None:
+        """Refuse (E106) files that were changed or replaced since they were opened."""
+        for source in self._sources:
+            source.check_unchanged()
+
 
 def _join_variants(parts: list[RawVariants]) -> RawVariants:
     """Concatenate, the chromosome labels made one list."""

@@ -4,13 +4,14 @@ What a text file of ours may be: plain or gzip, UTF-8, lines ended by LF or CRLF
 control characters but the tab. Everything else is an error that says where.
 """
 
+import codecs
 import difflib
 import itertools
 import os
 import re
 import stat
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import pyarrow as pa
 import pyarrow.csv
 from numpy.typing import NDArray
 
-from lmmgwas.errors import FileAccessError, FormatError, Problem
+from lmmgwas.errors import MAX_PROBLEMS_SHOWN, FileAccessError, FormatError, Problem
 
 GZIP_MAGIC = b"\x1f\x8b"
 PLINK_MAGIC = b"\x6c\x1b"
@@ -184,19 +185,17 @@ def parse_numbers(texts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np
     return np.fromiter(parsed, np.float64, n), good
 
 
-def file_identity(path: Path) -> tuple[int, ...]:
+def identity_of(found: os.stat_result) -> tuple[int, ...]:
     """Return what changes when a file is changed or replaced: size, time, inode, device."""
-    try:
-        found = path.stat()
-    except OSError as error:
-        raise access_error(path, error) from error
     return found.st_size, found.st_mtime_ns, found.st_ino, found.st_dev
 
 
-def refuse_rows(code: str, rows: NDArray[np.intp], path: str, say: Callable[[int], str]) -> None:
-    """Raise one problem for each of these rows (from 0), if there are any."""
-    if rows.size:
-        raise FormatError.of([Problem(code, say(k), f"{path}:{k + 1}") for k in rows.tolist()])
+def file_identity(path: Path) -> tuple[int, ...]:
+    """Return the identity of the file that has this name now. Raises FileAccessError (E110)."""
+    try:
+        return identity_of(path.stat())
+    except OSError as error:
+        raise access_error(path, error) from error
 
 
 def one_tab(body: bytes) -> bytes:
@@ -224,6 +223,12 @@ def string_columns(body: bytes, names: list[str]) -> dict[str, Any]:
         ),
     )
     return {name: table.column(name).combine_chunks() for name in names}
+
+
+def is_plink2_text(body: bytes) -> bool:
+    """Tell a .pvar, VCF or .psam by its first word; any other word with a # is data."""
+    first = body[:64].split(maxsplit=1)[:1]
+    return first in ([b"#CHROM"], [b"#FID"], [b"#IID"]) or body.startswith(b"##fileformat")
 
 
 def detect_format(head: bytes) -> str:
@@ -308,28 +313,42 @@ def _refuse_foreign(raw: bytes, name: str) -> None:
 
 
 def _refuse_bytes(raw: bytes, name: str) -> None:
-    ascii_only = raw.isascii()
-    if not ascii_only:
-        try:
-            raw.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise FormatError(
-                "E206",
-                f"byte 0x{raw[error.start]:02x} is not UTF-8 (Latin-1?): "
-                "convert the file with `iconv -f LATIN1 -t UTF-8`",
-                _place(raw, error.start, name),
-            ) from None
     # translate() is several times faster than the search, which is needed for the place only.
-    if ascii_only and len(raw.translate(None, _CONTROL_BYTES)) == len(raw):
+    if raw.isascii() and len(raw.translate(None, _CONTROL_BYTES)) == len(raw):
         return
-    found = _CONTROL.search(raw)
-    if found:
-        raise FormatError(
-            "E206",
-            f"control character 0x{found.group()[-1]:02x}; text holds none but tab and line end: "
-            "a binary or damaged file?",
-            _place(raw, found.start(), name),
-        )
+    problems = list(itertools.islice(_offences(raw, name), MAX_PROBLEMS_SHOWN + 1))
+    if len(problems) > MAX_PROBLEMS_SHOWN:
+        problems[MAX_PROBLEMS_SHOWN - 1 :] = [Problem("E206", "and more such lines follow", name)]
+    if problems:
+        raise FormatError.of(problems)
+
+
+def _offences(raw: bytes, name: str) -> Iterator[Problem]:
+    """The first byte on each line that is no text."""
+    start = 0
+    while True:
+        end, said = len(raw), ""
+        try:
+            codecs.utf_8_decode(memoryview(raw)[start:], "strict", True)
+        except UnicodeDecodeError as error:
+            end = start + error.start
+            said = (
+                f"byte 0x{raw[end]:02x} is not UTF-8 (Latin-1?): "
+                "convert the file with `iconv -f LATIN1 -t UTF-8`"
+            )
+        found = _CONTROL.search(raw, start, end)
+        if found:
+            end = found.start()
+            said = (
+                f"control character 0x{found.group()[-1]:02x}; text holds none but tab and line "
+                "end: a binary or damaged file?"
+            )
+        if not said:
+            return
+        yield Problem("E206", said, _place(raw, end, name))
+        start = raw.find(b"\n", end) + 1
+        if not start:
+            return
 
 
 def _refuse_long_lines(raw: bytes, name: str) -> None:

@@ -47,6 +47,16 @@ def recognise_case_control(values: NDArray[np.float64]) -> CaseControl | None:
     return CaseControl(float(levels[0]), float(levels[1]), values.size - n_cases, n_cases)
 
 
+def has_doubtful_zeros(values: NDArray[np.float64]) -> bool:
+    """Tell whether a trait's values (n, NaN where missing) are 0, 1 and 2.
+
+    Where 1 is a control and 2 a case, 0 means missing (PLINK); as a value it would be taken for
+    less than a control.
+    """
+    levels = np.unique(values[~np.isnan(values)])
+    return bool(np.array_equal(levels, [0.0, 1.0, 2.0]))
+
+
 def approximate_log_odds_ratio(
     beta: NDArray[np.float64], case_fraction: float
 ) -> NDArray[np.float64]:

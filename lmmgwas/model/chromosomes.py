@@ -90,7 +90,7 @@ class LabelRow:
 
 def classify(label: str, karyotype: Karyotype) -> tuple[str, Role]:
     """Return the normalised name and the role of a chromosome label."""
-    bare = label[3:] if label[:3].lower() == "chr" and len(label) > 3 else label
+    bare = _bare(label)
     upper = bare.upper()
     if upper in _UNPLACED or (bare.isascii() and bare.isdigit() and int(bare) == 0):
         return "0", Role.UNPLACED
@@ -101,6 +101,11 @@ def classify(label: str, karyotype: Karyotype) -> tuple[str, Role]:
     if bare.isascii() and bare.isdigit():
         return _classify_number(int(bare), karyotype)
     return label, Role.AUTOSOME
+
+
+def _bare(label: str) -> str:
+    """The label without `chr`."""
+    return label[3:] if label[:3].lower() == "chr" and len(label) > 3 else label
 
 
 def _classify_number(number: int, karyotype: Karyotype) -> tuple[str, Role]:
@@ -122,12 +127,22 @@ def _classify_number(number: int, karyotype: Karyotype) -> tuple[str, Role]:
 def label_table(
     labels: tuple[str, ...], counts: np.ndarray, karyotype: Karyotype
 ) -> tuple[LabelRow, ...]:
-    """Return what each label is taken for, in the order of the labels."""
+    """Return what each label is taken for, in the order of the labels.
+
+    Contigs that differ by `chr` or by case alone are one, under the label that comes first.
+    """
+    first: dict[str, str] = {}
     rows = []
     for label, count in zip(labels, counts, strict=True):
         name, role = classify(label, karyotype)
+        name = first.setdefault(folded(name), name)
         rows.append(LabelRow(label, name, role, int(count)))
     return tuple(rows)
+
+
+def folded(name: str) -> str:
+    """Return what names of one chromosome share, whatever their case and `chr` before them."""
+    return _bare(name).casefold()
 
 
 def arrange(

@@ -20,6 +20,8 @@ RANK_TOLERANCE = 1e-9
 
 MAX_LEVELS = 50
 
+INTERCEPT = "intercept"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NumericCovariate:
@@ -35,6 +37,7 @@ class CategoricalCovariate:
 
     name: str
     values: tuple[str, ...]  # (n,)
+    place: str = ""  # in its file, for messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,7 @@ def build_design(
     """
     names: list[str] = []
     columns: list[Array] = []
+    dropped: list[DroppedColumn] = []
     singletons: list[str] = []
     for covariate in covariates:
         if isinstance(covariate, NumericCovariate):
@@ -73,13 +77,16 @@ def build_design(
             columns.append(covariate.values)
         else:
             levels = _levels(covariate, n_samples)
+            if len(levels) == 1:
+                dropped.append(DroppedColumn(covariate.name, INTERCEPT))
+                continue
             labels = np.array(covariate.values, dtype=object)
             counts = {level: int((labels == level).sum()) for level in levels}
             singletons += [f"{covariate.name}={level}" for level in levels if counts[level] == 1]
             names += [f"{covariate.name}={level}" for level in levels[1:]]
             columns += [(labels == level).astype(np.float64) for level in levels[1:]]
     matrix = np.column_stack(columns) if columns else np.empty((n_samples, 0))
-    basis, kept, dropped = _independent(matrix, names)
+    basis, kept, dependent = _independent(matrix, names)
     if basis.shape[1] >= n_samples - 1:
         raise DegenerateError(
             "E504",
@@ -87,7 +94,7 @@ def build_design(
             f"leave {n_samples - basis.shape[1] - 1} degrees of freedom for a variant's test: "
             "use fewer covariates or more samples",
         )
-    return Design(basis, ("intercept", *kept), dropped, tuple(singletons))
+    return Design(basis, (INTERCEPT, *kept), (*dropped, *dependent), tuple(singletons))
 
 
 def _levels(covariate: CategoricalCovariate, n_samples: int) -> list[str]:
@@ -100,6 +107,7 @@ def _levels(covariate: CategoricalCovariate, n_samples: int) -> list[str]:
             f"categorical covariate '{covariate.name}' has {len(levels)} levels over {n_samples} "
             f"analysed samples, at most {most} are allowed: is it an identifier? merge rare "
             "levels or leave the column out with --covar-name",
+            covariate.place,
         )
     return levels
 
@@ -112,11 +120,13 @@ def _independent(
     ones = np.full((n, 1), 1.0 / np.sqrt(n))
     if matrix.shape[1] == 0:
         return ones, [], ()
+    # Powers of two change no digit, and no sum or square of what is left can overflow.
+    matrix = np.ldexp(matrix, -np.frexp(np.abs(matrix).max(axis=0))[1])
     centred = matrix - matrix.mean(axis=0)
     centred -= centred.mean(axis=0)  # once more, for columns far from zero
-    size = np.linalg.norm(matrix, axis=0)
     norm = np.linalg.norm(centred, axis=0)
-    constant = norm <= RANK_TOLERANCE * np.maximum(size, np.finfo(float).tiny)
+    # Of a column near 1 in size only rounding is left: it is constant as far as can be told.
+    constant = np.abs(centred).max(axis=0) <= 4.0 * np.finfo(float).eps
     # A constant column is the intercept again; as zeros it is pivoted to the end.
     scaled = np.where(constant, 0.0, centred / np.where(constant, 1.0, norm))
     Q, R, pivot = linalg.qr(scaled, mode="economic", pivoting=True)
@@ -139,5 +149,5 @@ def _name_dropped(
     dropped = []
     for k, column in enumerate(pivot[rank:]):
         used = [names[pivot[i]] for i in range(rank) if abs(weights[i, k]) > 1e-6]
-        dropped.append(DroppedColumn(names[column], " + ".join(sorted(used)) or "intercept"))
+        dropped.append(DroppedColumn(names[column], " + ".join(sorted(used)) or INTERCEPT))
     return tuple(sorted(dropped, key=lambda d: d.name))

@@ -380,7 +380,7 @@ def _cast(matrix: Array, precision: Precision) -> NDArray[Any]:
     return np.ascontiguousarray(matrix, dtype=precision.dtype)
 
 
-def suggested_starts(fits: Sequence[FittedTrait]) -> list[NullModel | None]:
+def suggested_starts(whole: Sequence[NullModel]) -> list[NullModel | None]:
     """Return what each trait's LOCO fits begin at: the whole-genome fit, where that says much."""
     telling = (Status.CONVERGED, Status.LOWER_BOUND)
-    return [fit.null if fit.null.status in telling else None for fit in fits]
+    return [null if null.status in telling else None for null in whole]

@@ -67,6 +67,10 @@ class GenotypeSource(Protocol):
         """The files that the source rests on, for the manifest."""
         ...
 
+    def check_unchanged(self) -> None:
+        """Raise FileAccessError (E106) if a file is not the one that was opened. Cheap."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Variants:

@@ -51,23 +51,31 @@ def standardise_trait(name: str, values: Array) -> StandardTrait:
 
     Raises DegenerateError when the trait is constant or its spread is out of range.
     """
-    shift = float(values.mean())
-    with np.errstate(over="ignore", under="ignore"):
-        centred = values - shift
+    # A power of two changes no digit, and no sum or square of what is left can overflow.
+    exponent = int(np.frexp(np.abs(values).max())[1])
+    scaled = np.ldexp(values, -exponent)
+    shift = float(scaled.mean())
+    with np.errstate(under="ignore"):
+        centred = scaled - shift
         centred = centred - centred.mean()
         largest = float(np.abs(centred).max())
         sd = 0.0 if largest == 0.0 else largest * float(np.sqrt(np.mean((centred / largest) ** 2)))
+    mean = float(np.ldexp(shift, exponent))
     if sd == 0.0 or largest <= 4.0 * np.finfo(float).eps * abs(shift):
         raise DegenerateError(
             "E404",
-            f"trait '{name}' is constant ({shift:.8g}) over the {values.size} analysed samples: "
+            f"trait '{name}' is constant ({mean:.8g}) over the {values.size} analysed samples: "
             "there is nothing to explain; check the column and the missing-value codes",
         )
-    if not _SD_RANGE[0] <= sd <= _SD_RANGE[1]:
+    with np.errstate(over="ignore", under="ignore"):
+        own_sd = float(np.ldexp(sd, exponent))
+    if not _SD_RANGE[0] <= own_sd <= _SD_RANGE[1]:
         raise DegenerateError(
-            "E414", f"trait '{name}' has a standard deviation of {sd:.3g}: change its unit"
+            "E414",
+            f"trait '{name}' has a standard deviation of {own_sd:.3g}, beyond "
+            f"{_SD_RANGE[0]:g} to {_SD_RANGE[1]:g}: its variance would overflow; change its unit",
         )
-    return StandardTrait(centred / sd, shift, sd)
+    return StandardTrait(centred / sd, mean, own_sd)
 
 
 def rank_inverse_normal(values: Array) -> Array:

@@ -13,28 +13,39 @@ from typing import Any, TypeVar, cast
 _Kernel = TypeVar("_Kernel", bound=Callable[..., Any])
 
 
+def _is_private(folder: Path) -> bool:
+    """Whether a folder is this user's, and nobody else can write to it."""
+    state = folder.lstat()
+    own = stat.S_ISDIR(state.st_mode) and state.st_uid == os.getuid()
+    return own and not state.st_mode & 0o022
+
+
 def _private_cache() -> Path | None:
-    """Return a folder that only this user can write to, None where there is none."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("HOME")
-    if not base:
+    """Return a folder that only this user can write to, None where there is none.
+
+    The one that NUMBA_CACHE_DIR names, or one in the user's cache. Of the latter the folder above
+    must be private, too: who can write there can put another in its place.
+    """
+    given, cache = os.environ.get("NUMBA_CACHE_DIR"), os.environ.get("XDG_CACHE_HOME")
+    home = os.environ.get("HOME")
+    if given:
+        folder = Path(given)
+    elif cache or home:
+        folder = (Path(cache) if cache else Path(home or "") / ".cache") / "lmmgwas" / "kernels"
+    else:
         return None
-    parent = Path(base) if os.environ.get("XDG_CACHE_HOME") else Path(base) / ".cache"
-    folder = parent / "lmmgwas" / "kernels"
     try:
+        if not given:  # `mode` is that of the last folder only
+            folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        state = folder.lstat()
+        private = _is_private(folder) and (bool(given) or _is_private(folder.parent))
     except OSError:
         return None
-    private = stat.S_ISDIR(state.st_mode) and state.st_uid == os.getuid()
-    if not private or state.st_mode & 0o022 or not os.access(folder, os.W_OK):
-        return None
-    return folder
+    return folder if private and os.access(folder, os.W_OK) else None
 
 
 def _prepare_cache() -> bool:
     """Point numba at the private folder before it loads; say whether there is one."""
-    if os.environ.get("NUMBA_CACHE_DIR"):
-        return True
     folder = _private_cache()
     if folder is None:
         return False

@@ -41,11 +41,11 @@ def _batch_limits() -> list[int]:
 def _cgroup_quota(root: Path) -> int | None:
     """Whole processors of the CPU quota of cgroup version 2 or 1, None without a quota."""
     try:
-        quota, period = (root / "cpu.max").read_text().split()
+        quota, period = (root / "cpu.max").read_text(encoding="ascii").split()
     except (OSError, ValueError):
         try:
-            quota = (root / "cpu/cpu.cfs_quota_us").read_text().strip()
-            period = (root / "cpu/cpu.cfs_period_us").read_text().strip()
+            quota = (root / "cpu/cpu.cfs_quota_us").read_text(encoding="ascii").strip()
+            period = (root / "cpu/cpu.cfs_period_us").read_text(encoding="ascii").strip()
         except OSError:
             return None
     if not quota.isdigit() or not period.isdigit() or int(period) == 0:
@@ -65,10 +65,13 @@ def limited_blas(n_threads: int) -> Iterator[None]:
 
 
 def blas_libraries() -> list[dict[str, Any]]:
-    """Return name, version, kernel set and threads of each BLAS that is loaded."""
+    """Return name, version, kernel set and threads of each BLAS that is loaded, in this order.
+
+    Where libraries lie in memory differs from run to run, and with it the order they are found in.
+    """
     from threadpoolctl import threadpool_info
 
-    return [
+    found = [
         {
             "library": info.get("internal_api", ""),
             "version": info.get("version", ""),
@@ -78,6 +81,7 @@ def blas_libraries() -> list[dict[str, Any]]:
         for info in threadpool_info()
         if info.get("user_api") == "blas"
     ]
+    return sorted(found, key=lambda library: [str(value) for value in library.values()])
 
 
 def describe_blas() -> str:

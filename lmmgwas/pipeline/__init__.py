@@ -1,7 +1,10 @@
 """Floor 3: what a command does, step by step; the only place that sees files and mathematics.
 
 Within this floor imports go along one line, left to right only:
-options -> logbook -> inputs -> join -> flow -> condition -> pca_run -> grm_run -> relatedness
--> plan -> trait_output -> pictures -> tile_reader -> scan_tiles -> scan_calibrated
--> scan_run -> study -> preflight -> record -> assoc_run, plot_run; example stands alone.
+options -> logbook -> memory_check -> disk_check -> variant_checks -> inputs -> grm_room ->
+matching -> join -> flow -> condition -> pca_run -> grm_run -> trait_rows -> group_shards ->
+journal -> kept_grm -> relatedness -> plan -> trait_output -> pictures -> tile_reader ->
+scan_tiles -> scan_calibrated -> scan_keeper -> scan_run -> study -> study_size -> preflight ->
+record -> assoc_run, check_run, plot_run;
+example stands alone.
 """

@@ -1,16 +1,21 @@
 """`lmmgwas assoc`: from files to summary statistics, plots and lambda, step by step."""
 
 import contextlib
-import tempfile
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import lmmgwas
-from lmmgwas.errors import NumericalError
+from lmmgwas.errors import FileAccessError, NumericalError
 from lmmgwas.io.atomic import OutputSet
 from lmmgwas.io.metadata import StudyDescription, TableFacts, format_sidecar, reasons_not_ssf
+from lmmgwas.io.workspace import Workspace
+from lmmgwas.model.fitting import WhitenerCost
 from lmmgwas.model.grm import check_loco
+from lmmgwas.model.null_model import NullModel
 from lmmgwas.model.scan import ScanKind
+from lmmgwas.pipeline.group_shards import AnalysisShards
+from lmmgwas.pipeline.journal import Journal, refuse_unfinished
 from lmmgwas.pipeline.logbook import Logbook, Progress
 from lmmgwas.pipeline.options import AssocJob
 from lmmgwas.pipeline.pictures import draw_plots, suggestive_line
@@ -22,67 +27,104 @@ from lmmgwas.pipeline.plan import (
     warn_small_refit,
 )
 from lmmgwas.pipeline.preflight import plan_study, trait_files
-from lmmgwas.pipeline.record import manifest_of, say_trait
-from lmmgwas.pipeline.relatedness import (
-    Relatedness,
-    opened,
-)
-from lmmgwas.pipeline.scan_run import run_scan
+from lmmgwas.pipeline.record import describe_outputs, inputs_of, manifest_of, say_trait
+from lmmgwas.pipeline.relatedness import Relatedness, opened
+from lmmgwas.pipeline.scan_run import ScanOutcome, run_scan
 from lmmgwas.pipeline.study import Study, TraitResult
 from lmmgwas.pipeline.tile_reader import CalibratedScan, ScanJob
-from lmmgwas.pipeline.trait_output import GroupRow, Leads, TraitOutput
-from lmmgwas.report.manifest import (
-    format_manifest,
-)
+from lmmgwas.pipeline.trait_output import GroupRow, TraitOutput
+from lmmgwas.pipeline.trait_rows import TraitRows
+from lmmgwas.report.manifest import describe_inputs, format_manifest
 
 
-def run_assoc(job: AssocJob, log: Logbook, outputs: OutputSet) -> None:
-    """Run the study; every file appears at the end, or none."""
+def run_assoc(job: AssocJob, log: Logbook, outputs: OutputSet, workspace: Workspace) -> None:
+    """Run the study, or go on with it.
+
+    Finished groups are kept as they come; tables get their names when all are finished, and
+    before any plot is begun; the manifest is the last.
+    """
+    refuse_unfinished(workspace, job.run)
     study = plan_study(job, log, outputs)
+    journal = Journal.begin(workspace, outputs, job.run, describe_inputs(inputs_of(study)), log)
+    if journal is None:
+        return
+    with (
+        _relatedness(study, journal, log) as relatedness,
+        _folder_for(journal.scratch(job.run, "spool")) as spool,
+    ):
+        results = _analyse(study, relatedness, journal, spool, log, outputs)
+        _finish(study, results, journal, log, outputs, workspace)
+
+
+@contextlib.contextmanager
+def _folder_for(path: Path) -> Iterator[Path]:
+    """A folder that is new, and gone afterwards."""
+    shutil.rmtree(path, ignore_errors=True)
+    try:
+        path.mkdir(mode=0o700)
+    except OSError as error:
+        raise FileAccessError(
+            "E111", f"cannot write into {path.parent}: {error.strerror}"
+        ) from error
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _relatedness(study: Study, journal: Journal, log: Logbook) -> Iterator[Relatedness | None]:
+    """The GRM of the run, where it has one."""
     if study.grm is None:
-        results = _analyse(study, None, log, outputs)
-    else:
-        with opened(study.grm, job, log) as relatedness:
-            results = _analyse(study, relatedness, log, outputs)
-    _finish(study, results, log, outputs)
+        yield None
+        return
+    with opened(study.grm, study.job, journal, log) as relatedness:
+        if study.job.model.loco and study.job.model.h2 != 0.0:
+            check_loco(relatedness.grm, autosomal_groups(study.variants))
+        yield relatedness
 
 
 def _analyse(
-    study: Study, relatedness: Relatedness | None, log: Logbook, outputs: OutputSet
+    study: Study,
+    relatedness: Relatedness | None,
+    journal: Journal,
+    spool: Path,
+    log: Logbook,
+    outputs: OutputSet,
 ) -> list[TraitResult]:
-    """Run every analysis; finish the tables of its traits."""
+    """Run every analysis; write the tables of its traits under temporary names."""
     job = study.job
-    if relatedness is not None and job.model.loco and job.model.h2 != 0.0:
-        check_loco(relatedness.grm, autosomal_groups(study.variants))
     stems = trait_stems(tuple(study.tables.traits))
-    folder = job.run.tmpdir or job.run.out.parent
+    variants = study.variants
+    n_groups = len(variants.groups())
     results = []
-    with tempfile.TemporaryDirectory(prefix=f".{job.run.out.name}.spool.", dir=folder) as spool:
-        for plan in study.plans:
-            with contextlib.ExitStack() as opened_files:
-                traits = []
-                calibrated = _calibrated(job) is not None
-                for name, coding in zip(plan.names, plan.case_control, strict=True):
-                    files = trait_files(job, stems[name], study.variants)
-                    records = Path(spool) / f"{stems[name]}.records"
-                    traits.append(
-                        TraitOutput(name, files, outputs, records, coding, calibrated=calibrated)
-                    )
-                    opened_files.callback(traits[-1].close)
-                results += _analyse_one(study, plan, tuple(traits), relatedness, log, outputs)
+    for number, plan in enumerate(study.plans):
+        shards = journal.analysis(number, variants.chromosomes, n_groups, log)
+        rows = tuple(
+            TraitRows(name, coding, calibrated=_calibrated(job) is not None)
+            for name, coding in zip(plan.names, plan.case_control, strict=True)
+        )
+        outcome, cost = _scan(study, plan, rows, relatedness, shards, log)
+        for k, trait in enumerate(rows):
+            files = trait_files(job, stems[trait.name], variants)
+            output = TraitOutput(trait, files, outputs, spool / f"{stems[trait.name]}.records")
+            output.gather(outcome.groups, k, plan.samples.n_samples)
+            whole = _whole_row(study, output, outcome.whole[k], plan, relatedness)
+            results.append(_write_tables(study, plan, output, whole, (outcome, cost), outputs))
+            say_trait(study, results[-1], log)
     order = list(study.tables.traits)
     return sorted(results, key=lambda result: order.index(result.output.name))
 
 
-def _analyse_one(
+def _scan(
     study: Study,
     plan: PlannedAnalysis,
-    traits: tuple[TraitOutput, ...],
+    traits: tuple[TraitRows, ...],
     relatedness: Relatedness | None,
+    shards: AnalysisShards,
     log: Logbook,
-    outputs: OutputSet,
-) -> list[TraitResult]:
-    """Null models and scan of traits with the same samples, then their tables and plots."""
+) -> tuple[ScanOutcome, WhitenerCost]:
+    """Null models and scan of traits with the same samples."""
     job = study.job
     n_fits = len(autosomal_groups(study.variants)) if job.model.loco else 0
     kept = relatedness is not None and relatedness.has_kept(None, plan.samples.grm_rows)
@@ -109,30 +151,45 @@ def _analyse_one(
         _calibrated(job),
     )
     progress = Progress(log, "scan", len(study.variants), quiet=job.run.verbosity == 0)
-    outcome = run_scan(scan, traits, progress, log)
+    outcome = run_scan(scan, traits, shards, progress, log)
     progress.close()
     if outcome.n_male_heterozygotes:
         log.warn(
             "W216",
             f"{outcome.n_male_heterozygotes:,} heterozygous calls of males on X were set missing",
         )
-    used = relatedness if job.model.h2 != 0.0 else None
+    return outcome, cost
+
+
+def _whole_row(
+    study: Study,
+    output: TraitOutput,
+    null: NullModel,
+    plan: PlannedAnalysis,
+    relatedness: Relatedness | None,
+) -> GroupRow:
+    """Write the null table; return its last row."""
+    used = relatedness if study.job.model.h2 != 0.0 else None
     n_grm = used.grm.whole.n_variants or None if used else None
-    results = []
-    for k, trait in enumerate(traits):
-        _check_conservation(trait, len(study.variants))
-        trait.finish_tables()
-        null = outcome.whole[k].null
-        whole = trait.finish_null(null, n_grm, plan.samples.n_samples)
-        leads = trait.write_leads(study.variants, study.threshold)
-        tested = study.variants.take(trait.records()["row"])
-        not_ssf = reasons_not_ssf(tested, is_human=study.is_human)
-        _write_sidecar(study, trait, plan, outputs, valid=not not_ssf)
-        _draw(study, trait, leads, whole, log, outputs)
-        result = TraitResult(trait, plan, whole, leads, cost, outcome, not_ssf)
-        say_trait(study, result, log)
-        results.append(result)
-    return results
+    return output.finish_null(null, n_grm, plan.samples.n_samples)
+
+
+def _write_tables(
+    study: Study,
+    plan: PlannedAnalysis,
+    output: TraitOutput,
+    whole: GroupRow,
+    found: tuple[ScanOutcome, WhitenerCost],
+    outputs: OutputSet,
+) -> TraitResult:
+    """Check what was gathered; write leads and metadata."""
+    _check_conservation(output, len(study.variants))
+    leads = output.write_leads(study.variants, study.threshold)
+    tested = study.variants.take(output.records()["row"])
+    not_ssf = reasons_not_ssf(tested, is_human=study.is_human)
+    _write_sidecar(study, output, plan, outputs, valid=not not_ssf)
+    outcome, cost = found
+    return TraitResult(output, plan, whole, leads, cost, outcome, not_ssf)
 
 
 def _calibrated(job: AssocJob) -> CalibratedScan | None:
@@ -170,26 +227,37 @@ def _write_sidecar(
     outputs.write_text(trait.files.sidecar, text)
 
 
-def _draw(
+def _finish(
     study: Study,
-    trait: TraitOutput,
-    leads: Leads,
-    whole: GroupRow,
+    results: Sequence[TraitResult],
+    journal: Journal,
     log: Logbook,
     outputs: OutputSet,
+    workspace: Workspace,
 ) -> None:
-    suggestive = suggestive_line(study.threshold, len(study.variants), is_human=study.is_human)
-    lines = (study.threshold, suggestive)
-    with log.stage(f"plots of {trait.name}"):
-        draw_plots(trait, study.variants, leads, whole, lines, study.job.plots, outputs, log)
-
-
-def _finish(study: Study, results: Sequence[TraitResult], log: Logbook, outputs: OutputSet) -> None:
-    """Samples table and manifest, then everything gets its name."""
+    """Name the tables, then draw, then name plots and manifest."""
     samples = study.job.run.path(".samples.tsv")
     frame = study.flow.table.to_csv(sep="\t", index=False, lineterminator="\n")
     outputs.write_text(samples, frame)
-    manifest = study.job.run.path(".run.json")
-    outputs.write_text(manifest, format_manifest(manifest_of(study, results, log, outputs)))
+    workspace.require_lock()
+    rows = {result.output.files.table: result.output.n_tested for result in results}
+    written = describe_outputs(outputs, rows)
+    outputs.commit()
+    for result in results:
+        _draw(study, result, log, outputs)
+    written += describe_outputs(outputs)
+    manifest = manifest_of(study, results, journal.inputs, log)
+    final = study.job.run.path(".run.json")
+    content = {**manifest, "outputs": written, "study": journal.key}
+    outputs.write_text(final, format_manifest(content))
+    workspace.require_lock()
     outputs.commit()
     log.say(f"Results: {study.job.run.out}.*   ({log.seconds():.1f} s)")
+
+
+def _draw(study: Study, result: TraitResult, log: Logbook, outputs: OutputSet) -> None:
+    suggestive = suggestive_line(study.threshold, len(study.variants), is_human=study.is_human)
+    lines = (study.threshold, suggestive)
+    trait, plots = result.output, study.job.plots
+    with log.stage(f"plots of {trait.name}"):
+        draw_plots(trait, study.variants, result.leads, result.whole, lines, plots, outputs, log)

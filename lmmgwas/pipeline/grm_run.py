@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 import lmmgwas
-from lmmgwas.errors import DegenerateError
+from lmmgwas.errors import DegenerateError, NumericalError
 from lmmgwas.io.atomic import OutputSet
 from lmmgwas.io.grm_files import FORMAT_VERSION, GrmPaths, open_grm, write_eigen, write_triangle
 from lmmgwas.model.chromosomes import Role
@@ -38,6 +38,7 @@ from lmmgwas.model.grm import (
     loco_matrix,
     variant_scale,
 )
+from lmmgwas.model.grm_check import SumCheck, observed_values, scaled_values
 from lmmgwas.model.spectrum import decompose
 from lmmgwas.numerics.kernels import fill_tile, pack_rows
 from lmmgwas.numerics.parallel import ordered_map, over_triangle
@@ -134,12 +135,13 @@ def build_grm(
         for group in task.variants.groups():
             used.append(_sum_group(task, task.variants.in_group(group), sums, progress))
             groups.append({"name": group, "n_variants": int(used[-1].size)})
+            triangles = sums.close(group, used[-1].size)
+            task.genotypes.source.check_unchanged()
             _drain(written)  # one part waits for the disk at a time
-            written = _submit(
-                writer, paths, group, sums.close(used[-1].size), used[-1].size, outputs
-            )
+            written = _submit(writer, paths, group, triangles, used[-1].size, outputs)
         everything = np.concatenate(used)
         _refuse_empty(everything, task)
+        _refuse_miscount(everything, task)
         _drain(written)
         _drain(_submit(writer, paths, None, sums.whole(everything.size), everything.size, outputs))
     progress.close()
@@ -160,31 +162,46 @@ class _Triangles:
 
 
 class _Sums:
-    """The sums of the group at hand and of all groups before it, lower triangles."""
+    """The sums of the group at hand and of all groups before it, lower triangles.
+
+    What leaves here was held against the products that `check` has of the calls themselves.
+    """
 
     def __init__(self, n_samples: int, threads: int, *, pairwise: bool) -> None:
         self.values = GrmSum(n_samples, threads)
         self.counts = GrmSum(n_samples, threads) if pairwise else None
+        self.check = SumCheck(n_samples)
+        self.counts_check = SumCheck(n_samples) if pairwise else None
         self._total = np.zeros((n_samples, n_samples))
         self._total_counts = np.zeros((n_samples, n_samples)) if pairwise else None
         self._threads = threads
 
-    def close(self, n_variants: int) -> _Triangles:
-        """End a group: return its means, and move its sums to the totals."""
+    def close(self, group: str, n_variants: int) -> _Triangles:
+        """End a group: return its means, and move its sums to the totals.
+
+        Raises NumericalError (E903) for sums that are not those of the calls.
+        """
         self.values.flush()
         counts = None
         if self.counts is not None and self._total_counts is not None:
             self.counts.flush()
             counts = self.counts.total
         triangles = self._divide(self.values.total, counts, n_variants)
+        self.check.close_group(group, triangles.values, triangles.counts, n_variants, self._threads)
+        if self.counts_check is not None and triangles.counts is not None:
+            self.counts_check.close_group(group, triangles.counts, None, 1, self._threads)
         self.values.move_to(self._total)
         if self.counts is not None and self._total_counts is not None:
             self.counts.move_to(self._total_counts)
         return triangles
 
     def whole(self, n_variants: int) -> _Triangles:
-        """Return the means over all groups."""
-        return self._divide(self._total, self._total_counts, n_variants)
+        """Return the means over all groups. Raises NumericalError (E903), as `close` does."""
+        triangles = self._divide(self._total, self._total_counts, n_variants)
+        self.check.close_all(triangles.values, triangles.counts, n_variants, self._threads)
+        if self.counts_check is not None and triangles.counts is not None:
+            self.counts_check.close_all(triangles.counts, None, 1, self._threads)
+        return triangles
 
     def _divide(self, values: Array, counts: Array | None, n_variants: int) -> _Triangles:
         if counts is None:
@@ -243,6 +260,18 @@ def _refuse_empty(used: NDArray[np.int64], task: GrmTask) -> None:
         )
 
 
+def _refuse_miscount(used: NDArray[np.int64], task: GrmTask) -> None:
+    """Every variant takes part at most once, and is one of those that were chosen."""
+    chosen = np.isin(used, task.variants.source_index)
+    if np.unique(used).size != used.size or not chosen.all():
+        raise NumericalError(
+            "E902",
+            f"the GRM has {used.size:,} variants in its groups, but {np.unique(used).size:,} "
+            f"distinct ones, of which {int(chosen.sum()):,} were chosen: counts of variants do "
+            "not add up; please report this with the log",
+        )
+
+
 def _sum_group(
     task: GrmTask, variants: Variants, sums: _Sums, progress: Progress
 ) -> NDArray[np.int64]:
@@ -255,12 +284,14 @@ def _sum_group(
     starts = range(0, len(variants), GRM_TILE)
 
     def prepare(start: int) -> _GrmTile:
-        return _standardised_tile(task, variants.source_index[start : start + GRM_TILE])
+        return _standardised_tile(task, variants.source_index[start : start + GRM_TILE], sums)
 
     for tile in ordered_map(prepare, starts, 1, _TILES_AHEAD):
         sums.values.add(tile.values)
-        if sums.counts is not None:
+        sums.check.add(tile.products)
+        if sums.counts is not None and sums.counts_check is not None:
             sums.counts.add(tile.observed)
+            sums.counts_check.add(tile.observed_products)
         used.append(tile.used)
         progress.advance(tile.n_read)
     return np.concatenate(used)
@@ -272,12 +303,17 @@ class _GrmTile:
 
     values: NDArray[np.float32]  # (GRM_TILE, n) of Z'
     observed: NDArray[np.float32]  # (GRM_TILE, n) 1 where a call is there, for `pairwise`
+    products: Array  # (n,) what the tile adds to the check of the sum
+    observed_products: Array  # (n,) the same of `observed`
     used: NDArray[np.int64]  # rows of the .bim that take part
     n_read: int
 
 
-def _standardised_tile(task: GrmTask, index: NDArray[np.int64]) -> _GrmTile:
-    """Read a tile's calls, count them, and fill its rows in one pass."""
+def _standardised_tile(task: GrmTask, index: NDArray[np.int64], sums: _Sums) -> _GrmTile:
+    """Read a tile's calls, count them, and fill its rows in one pass.
+
+    The products for the check come from the calls, not from the tile: a wrong tile shows, too.
+    """
     rows = task.genotypes.kept
     calls = calls_of(read_tile(task.genotypes.source, index, task.block_size), rows)
     stats = variant_stats(count_block(calls, np.arange(rows.size)))
@@ -287,11 +323,13 @@ def _standardised_tile(task: GrmTask, index: NDArray[np.int64]) -> _GrmTile:
     tile = np.empty((GRM_TILE, rows.size), dtype=np.float32)
     tile[len(calls) :] = 0.0
     fill_tile(calls, centre, scale, tile)
-    observed = tile
-    if task.options.pairwise:
+    products = sums.check.products(calls, scaled_values(centre, scale))
+    observed, observed_products = tile, products
+    if sums.counts_check is not None:
         observed = np.zeros_like(tile)
         observed[: len(calls)][kept] = calls[kept] >= 0
-    return _GrmTile(tile, observed, index[kept], index.size)
+        observed_products = sums.counts_check.products(calls, observed_values(kept))
+    return _GrmTile(tile, observed, products, observed_products, index[kept], index.size)
 
 
 def _id_lines(samples: Samples, rows: NDArray[np.int64]) -> str:

@@ -10,18 +10,18 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from lmmgwas.errors import MismatchError, UsageError
+from lmmgwas.io.id_lists import read_id_list, read_name_list
 from lmmgwas.io.joined import PLACEHOLDER, JoinedSource, find_labels
 from lmmgwas.io.plink import BedSource
-from lmmgwas.io.tables import read_id_list, read_name_list
-from lmmgwas.model.chromosomes import MERGED_CONTIGS, LabelRow, Role, classify
+from lmmgwas.model.chromosomes import classify, folded
 from lmmgwas.model.genotypes import GenotypeSource, Samples, Variants, arrange_variants
 from lmmgwas.numerics.kernels import add_missing
 from lmmgwas.pipeline.logbook import Logbook
 from lmmgwas.pipeline.options import FileSet, GenotypeOptions, VariantChoice
+from lmmgwas.pipeline.variant_checks import report_variants
 
 _BLOCK = 4096
 _SHOWN_CHROMOSOMES = 40
-_SEX_CODES = {"23", "24", "25", "26"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,7 +85,7 @@ def open_genotypes(options: GenotypeOptions, log: Logbook) -> Genotypes:
     variants, labels = arrange_variants(
         source.variants, options.karyotype, options.min_loco_variants
     )
-    _report_labels(labels, variants, options, log)
+    report_variants(labels, variants, options, log)
     index = SampleIndex(source.samples)
     kept = _kept_samples(options, len(source.samples), index, log)
     high = _high_missing(source, kept, options.mind, log)
@@ -119,37 +119,6 @@ def _open_source(files: FileSet) -> BedSource | JoinedSource:
             for label in find_labels(files.bed)
         ]
     )
-
-
-def _report_labels(
-    labels: tuple[LabelRow, ...], variants: Variants, options: GenotypeOptions, log: Logbook
-) -> None:
-    """Say which label was taken for which chromosome, where that is not plain to see."""
-    renamed = [row for row in labels if row.label != row.name]
-    if any(row.role is not Role.AUTOSOME for row in labels) or renamed:
-        log.detail("Chromosome labels: label, name, role, variants")
-        for row in labels:
-            log.detail(f"  {row.label}\t{row.name}\t{row.role}\t{row.n_variants}")
-    spellings: dict[str, set[str]] = {}
-    for row in labels:
-        spellings.setdefault(row.name, set()).add(row.label)
-    mixed = sorted(", ".join(sorted(s)) for s in spellings.values() if len(s) > 1)
-    if mixed:
-        log.warn("W202", f"labels that name one chromosome were joined: {'; '.join(mixed)}")
-    coded = [row for row in labels if row.label in _SEX_CODES]
-    if coded and not options.karyotype.stated:
-        table = ", ".join(f"{row.label} = {row.name}" for row in coded)
-        log.warn(
-            "W203",
-            f"chromosome labels {table} were read by the human code (22 autosomes): "
-            "give --species or --autosomes if the data are of another species",
-        )
-    merged = [c.name for c in variants.chromosomes if c.group.startswith(MERGED_CONTIGS)]
-    if merged:
-        log.say(
-            f"Note: {len(merged)} contigs with fewer than {options.min_loco_variants} variants "
-            "form one LOCO group"
-        )
 
 
 def _kept_samples(
@@ -191,7 +160,10 @@ def _high_missing(
 
 def _listed(path: Path, n: int, index: SampleIndex, log: Logbook) -> NDArray[np.bool_]:
     """Which samples a keep or remove file names."""
-    ids = read_id_list(path)
+    listed = read_id_list(path)
+    for warning in listed.warnings:
+        log.warn("W401", warning)
+    ids = listed.ids
     iid_only = any(fid is None for fid, _ in ids)
     fids = None if iid_only else [fid for fid, _ in ids]
     rows = index.rows(fids, [iid for _, iid in ids], str(path))
@@ -225,7 +197,10 @@ def _named(
     variants: Variants, path: Path, log: Logbook, *, refuse_ambiguous: bool
 ) -> NDArray[np.bool_]:
     """Which variants a list names. An ID that two variants share cannot choose between them."""
-    names = list(dict.fromkeys(read_name_list(path)))
+    listed_names = read_name_list(path)
+    for warning in listed_names.warnings:
+        log.warn("W401", warning)
+    names = list(dict.fromkeys(listed_names.names))
     ids = variants.raw.marker_id.take(variants.source_index)
     listed = pc.is_in(ids, value_set=pa.array(names, type=pa.string()))
     mask = np.asarray(listed.to_numpy(zero_copy_only=False), dtype=np.bool_)
@@ -249,14 +224,17 @@ def _on_chromosomes(variants: Variants, spec: str, options: GenotypeOptions) -> 
     """Which variants lie on chromosomes such as `1-4,22,X`."""
     by_name: dict[str, list[int]] = {}
     for label_code, label in enumerate(variants.raw.labels):
-        by_name.setdefault(classify(label, options.karyotype)[0], []).append(label_code)
+        by_name.setdefault(_chromosome_name(label, options), []).append(label_code)
     wanted: set[int] = set()
     for token in (part.strip() for part in spec.split(",")):
         for name in _chromosome_range(token, options):
             if name in by_name:
                 wanted.update(by_name[name])
             elif "-" not in token:
-                there = ", ".join(list(by_name)[:_SHOWN_CHROMOSOMES])
+                known = dict.fromkeys(
+                    classify(x, options.karyotype)[0] for x in variants.raw.labels
+                )
+                there = ", ".join(list(known)[:_SHOWN_CHROMOSOMES])
                 raise MismatchError(
                     "E213", f"--chr: no variant lies on chromosome {token!r}; there are {there}"
                 )
@@ -270,7 +248,12 @@ def _chromosome_range(token: str, options: GenotypeOptions) -> list[str]:
     if dash and low.isdigit() and high.isdigit():
         if int(low) > int(high):
             raise UsageError("E214", f"--chr: the range {token} runs backwards")
-        return [classify(str(k), options.karyotype)[0] for k in range(int(low), int(high) + 1)]
+        return [_chromosome_name(str(k), options) for k in range(int(low), int(high) + 1)]
     if not token:
         raise UsageError("E214", "--chr holds an empty name: remove a comma")
-    return [classify(token, options.karyotype)[0]]
+    return [_chromosome_name(token, options)]
+
+
+def _chromosome_name(label: str, options: GenotypeOptions) -> str:
+    """What all labels of one chromosome share."""
+    return folded(classify(label, options.karyotype)[0])

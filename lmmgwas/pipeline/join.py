@@ -1,54 +1,33 @@
 """Traits, covariates and GRM brought to the samples of the .fam, by ID."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lmmgwas.errors import MismatchError, UsageError
-from lmmgwas.io.tables import (
+from lmmgwas.errors import DegenerateError, FormatError, MismatchError, Problem, UsageError
+from lmmgwas.io.columns import (
     MissingCodes,
     NumericColumn,
-    Table,
     TextColumn,
     covariate_column,
+    doubtful_levels,
     expand_names,
     numeric_column,
-    read_table,
 )
+from lmmgwas.io.tables import Table
+from lmmgwas.model.case_control import has_doubtful_zeros
 from lmmgwas.model.covariates import CategoricalCovariate, NumericCovariate
+from lmmgwas.model.sentinels import find_sentinels
 from lmmgwas.pipeline.inputs import Genotypes, SampleIndex
 from lmmgwas.pipeline.logbook import Logbook
+from lmmgwas.pipeline.matching import JoinedTable, examples_of, join_table, strangers
 from lmmgwas.pipeline.options import TableOptions
 
 Mask = NDArray[np.bool_]
-
-_LOW_OVERLAP = 0.5
-_PARTIAL_OVERLAP = 0.9
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class JoinedTable:
-    """A table whose columns are brought to the order of the .fam (N samples)."""
-
-    table: Table
-    row_of: NDArray[np.int64]  # (N,) row of the table, -1 where it has none
-    n_strangers: int  # rows of the table that are not in the genotypes
-
-    @property
-    def present(self) -> Mask:
-        """Which samples (N,) the table lists."""
-        return self.row_of >= 0
-
-    def numeric(self, column: NumericColumn) -> NDArray[np.float64]:
-        """Return a column (N,), NaN where missing or not listed."""
-        return np.where(self.present, column.values[self.row_of], np.nan)
-
-    def text(self, column: TextColumn) -> list[str | None]:
-        """Return a column (N,), None where missing or not listed."""
-        return [column.values[row] if row >= 0 else None for row in self.row_of.tolist()]
+_Column = TypeVar("_Column")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,6 +38,7 @@ class Covariate:
     numeric: NDArray[np.float64] | None  # (N,)
     text: list[str | None] | None  # (N,)
     impute: bool = False  # missing values are set to the mean of the analysed samples
+    place: str = ""  # of its heading in its file
 
     @property
     def known(self) -> Mask:
@@ -73,11 +53,20 @@ class Covariate:
         """Return the column over the analysed samples."""
         if self.numeric is not None:
             values = self.numeric[rows]
-            if self.impute and not np.isnan(values).all():
+            if self.impute:
+                self._refuse_no_calls(values)
                 values = np.where(np.isnan(values), np.nanmean(values), values)
             return NumericCovariate(self.name, values)
         labels = tuple(str((self.text or [])[i]) for i in rows.tolist())
-        return CategoricalCovariate(self.name, labels)
+        return CategoricalCovariate(self.name, labels, self.place)
+
+    def _refuse_no_calls(self, values: NDArray[np.float64]) -> None:
+        if np.isnan(values).all():
+            raise DegenerateError(
+                "E506",
+                f"--condition: {self.name} has no call in the {values.size} analysed samples, "
+                "so that it cannot be accounted for: leave it out",
+            )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,109 +78,65 @@ class StudyTables:
     in_pheno: Mask  # (N,)
     in_covar: Mask  # (N,) all where there are no covariates
     strangers: tuple[tuple[str, str], ...]  # (FID, IID) in the trait table only
+    places: dict[str, str]  # of the heading of each trait in its file
 
 
 def read_study_tables(options: TableOptions, genotypes: Genotypes, log: Logbook) -> StudyTables:
     """Read the trait table and the covariate table and match their samples."""
-    missing = MissingCodes(options.missing_codes, options.use_missing_code)
-    pheno = _join(options.pheno, options, genotypes, log, "trait table")
+    missing = _missing_codes(options)
+    pheno = join_table(options.pheno, options, genotypes, log, "trait table")
     covar = pheno
     if options.covar is not None and options.covar != options.pheno:
-        covar = _join(options.covar, options, genotypes, log, "covariate table")
+        covar = join_table(options.covar, options, genotypes, log, "covariate table")
     same_file = options.covar is not None and covar is pheno
     covariate_names = _covariate_names(options, covar.table)
     trait_names = _trait_names(options, pheno.table, covariate_names if same_file else [])
-    _refuse_overlap(trait_names, covariate_names, str(options.pheno))
-    covariates = tuple(
-        _covariate(covar, name, name in _categorical(options, covar.table), missing, log)
-        for name in covariate_names
+    _refuse_overlap(trait_names, covariate_names, pheno.table)
+    categorical = _categorical(options, covar.table)
+    problems: list[Problem] = []
+    covariates = _without_problems(
+        covariate_names,
+        lambda name: _covariate(covar, name, name in categorical, missing, log),
+        problems,
     )
-    traits = {name: _trait(pheno, name, missing, log) for name in trait_names}
+    traits = _without_problems(
+        trait_names, lambda name: _trait(pheno, name, missing, log), problems
+    )
+    if problems:
+        raise FormatError.of(problems)
     everyone = np.ones(len(genotypes.samples), dtype=np.bool_)
     return StudyTables(
         traits,
-        covariates,
+        tuple(covariates.values()),
         pheno.present,
         covar.present if covariate_names else everyone,
-        _strangers(pheno),
+        strangers(pheno),
+        {name: pheno.table.heading(name) for name in trait_names},
     )
 
 
-def _join(
-    path: Path, options: TableOptions, genotypes: Genotypes, log: Logbook, what: str
-) -> JoinedTable:
-    """Read a table and find the .fam row of each of its rows."""
-    table = read_table(path, options.header)
-    if not options.header and path == options.covar != options.pheno:
-        # Columns without names are V1, V2, ...; those of two files must not be called the same.
-        table = replace(
-            table, columns={f"C{k}": c for k, c in enumerate(table.columns.values(), 1)}
-        )
-    for note in table.remarks.notes:
-        log.say(f"Note: {note}")
-    for warning in table.remarks.warnings:
-        log.warn("W401", warning)
-    rows = genotypes.index.rows(table.fid, table.iid, table.path)
-    _check_overlap(rows, table, genotypes, log, what)
-    row_of = np.full(len(genotypes.samples), -1, dtype=np.int64)
-    listed = np.flatnonzero(rows >= 0)
-    row_of[rows[listed]] = listed
-    return JoinedTable(table, row_of, int((rows < 0).sum()))
+def _missing_codes(options: TableOptions) -> MissingCodes:
+    if options.missing_codes is None:
+        return MissingCodes(enabled=options.use_missing_code)
+    if not options.use_missing_code:
+        raise UsageError("E002", "give --missing-code or --no-missing-code, not both")
+    codes = tuple(code.strip() for code in options.missing_codes)
+    if not all(codes):
+        raise UsageError("E002", "--missing-code holds an empty code: remove a comma")
+    return MissingCodes(codes)
 
 
-def _check_overlap(
-    rows: NDArray[np.int64], table: Table, genotypes: Genotypes, log: Logbook, what: str
-) -> None:
-    """Refuse a table that shares no sample with the genotypes; warn where it shares few."""
-    n_matched, n_rows, n_samples = int((rows >= 0).sum()), len(table), len(genotypes.samples)
-    share = n_matched / min(n_rows, n_samples)
-    if share >= _PARTIAL_OVERLAP:
-        return
-    ours = _examples(genotypes.samples.fid, genotypes.samples.iid)
-    theirs = _examples(table.fid, table.iid)
-    text = (
-        f"{n_matched} of {n_rows} samples of the {what} {table.path} are among the {n_samples} of "
-        f"the genotypes; genotypes have {ours}; the table has {theirs}"
-    )
-    if n_matched == 0:
-        raise MismatchError("E304", f"{text}; {_likely_cause(table, genotypes)}")
-    log.warn("W304" if share < _LOW_OVERLAP else "W305", text)
-
-
-def _examples(fid: Sequence[str] | None, iid: Sequence[str]) -> str:
-    first = zip((fid or [""] * len(iid))[:3], iid[:3], strict=True)
-    shown = [f"{f or '0'} {i}" if fid is not None else i for f, i in first]
-    return ", ".join(repr(text) for text in shown)
-
-
-def _likely_cause(table: Table, genotypes: Genotypes) -> str:
-    """Try what commonly goes wrong with IDs, and name the first that would match."""
-    samples = genotypes.samples
-    ours, theirs = set(samples.iid), list(table.iid)
-    joined = {f"{f}_{i}" for f, i in zip(samples.fid, samples.iid, strict=True)}
-    lowered, bare = {i.lower() for i in ours}, {i.lstrip("0") for i in ours}
-    tried: tuple[tuple[str, Callable[[str], bool]], ...] = (
-        ("the IIDs agree, the FIDs do not: is the FID column right?", lambda i: i in ours),
-        ("upper and lower case differ", lambda i: i.lower() in lowered),
-        ("leading zeros differ", lambda i: i.lstrip("0") in bare),
-        ("the table joins FID and IID by '_'", lambda i: i in joined),
-        ("FID and IID may be swapped", lambda i: i in set(samples.fid)),
-    )
-    for cause, test in tried:
-        if any(test(iid) for iid in theirs[:1000]):
-            return cause
-    return "are both of the same study?"
-
-
-def _strangers(joined: JoinedTable) -> tuple[tuple[str, str], ...]:
-    """IDs of the rows that are not in the genotypes."""
-    known = set(joined.row_of.tolist())
-    table = joined.table
-    return tuple(
-        (table.fid[k] if table.fid is not None else "", table.iid[k])
-        for k in range(len(table))
-        if k not in known
-    )
+def _without_problems(
+    names: Sequence[str], read: Callable[[str], _Column], problems: list[Problem]
+) -> dict[str, _Column]:
+    """Read columns; of those that are malformed gather the problems, to be told in one go."""
+    found: dict[str, _Column] = {}
+    for name in names:
+        try:
+            found[name] = read(name)
+        except FormatError as error:
+            problems += error.problems
+    return found
 
 
 def _covariate_names(options: TableOptions, table: Table) -> list[str]:
@@ -230,11 +175,13 @@ def _trait_names(options: TableOptions, table: Table, covariates: list[str]) -> 
         return expand_names(options.pheno_names, list(table.columns), table.path)
     names = [name for name in table.columns if name not in covariates]
     if not names:
-        raise MismatchError("E413", "all columns are covariates, no trait is left", table.path)
+        raise MismatchError(
+            "E413", "all columns are covariates, no trait is left", f"{table.path}:1"
+        )
     return names
 
 
-def _refuse_overlap(traits: list[str], covariates: list[str], path: str) -> None:
+def _refuse_overlap(traits: list[str], covariates: list[str], table: Table) -> None:
     both = [name for name in traits if name in covariates]
     if both:
         raise MismatchError(
@@ -242,7 +189,7 @@ def _refuse_overlap(traits: list[str], covariates: list[str], path: str) -> None
             f"{', '.join(both)} {'is' if len(both) == 1 else 'are'} both trait and covariate: it "
             "would explain all of itself; name the traits with --pheno-name or the covariates "
             "with --covar-name",
-            path,
+            table.heading(both[0]),
         )
 
 
@@ -251,10 +198,45 @@ def _trait(
 ) -> NDArray[np.float64]:
     column = numeric_column(pheno.table, name, missing)
     _say_missing(log, "Trait", column, len(pheno.table))
+    _refuse_no_values("trait", column, pheno.table)
+    if missing.codes is None and missing.enabled and has_doubtful_zeros(column.values):
+        _refuse_doubtful_zeros(name, column.values, pheno.table)
     values = pheno.numeric(column)
-    if column.n_missing == len(pheno.table):
-        raise MismatchError("E405", f"trait '{name}' has no value at all", pheno.table.path)
+    _warn_sentinels(f"trait {name}", values, missing, log)
     return values
+
+
+def _refuse_no_values(kind: str, column: NumericColumn | TextColumn, table: Table) -> None:
+    if column.n_missing == len(table):
+        message = f"{kind} '{column.name}' has no value at all: all {len(table)} are missing"
+        raise MismatchError("E405", message, table.heading(column.name))
+
+
+def _refuse_doubtful_zeros(name: str, values: NDArray[np.float64], table: Table) -> None:
+    counts = [int((values == level).sum()) for level in (0.0, 1.0, 2.0)]
+    row = int(np.flatnonzero(values == 0.0)[0])
+    raise FormatError(
+        "E416",
+        f"trait '{name}' has the values 0, 1 and 2 only ({counts[0]}, {counts[1]} and {counts[2]} "
+        f"times; 0 first for sample {table.sample(row)}): where 1 is a control and 2 a case, 0 "
+        "means missing (so PLINK reads it); as a value it would be taken for less than a control: "
+        "give --missing-code 0,-9 if it means missing, --missing-code -9 if it is a value",
+        table.place(row, name),
+    )
+
+
+def _warn_sentinels(
+    what: str, values: NDArray[np.float64], missing: MissingCodes, log: Logbook
+) -> None:
+    for found in find_sentinels(values):
+        codes = (missing.codes or ("-9",)) if missing.enabled else ()
+        given = ",".join([*codes, f"{found.value:.15g}"])
+        log.warn(
+            "W409",
+            f"{what} holds {found.value:.15g} {found.count} times, {found.distance:.0f} median "
+            "absolute deviations from its median and far from all other values: if it means "
+            f"missing, every result is wrong; then give --missing-code {given}",
+        )
 
 
 def _covariate(
@@ -263,10 +245,16 @@ def _covariate(
     column = covariate_column(covar.table, name, missing, categorical)
     if isinstance(column, NumericColumn):
         _say_missing(log, "Covariate", column, len(covar.table))
-        return Covariate(name, covar.numeric(column), None)
+        _refuse_no_values("covariate", column, covar.table)
+        values = covar.numeric(column)
+        _warn_sentinels(f"covariate {name}", values, missing, log)
+        return Covariate(name, values, None, place=covar.table.heading(name))
     levels = len({value for value in column.values if value is not None})
     _say_missing(log, f"Categorical covariate ({levels} levels)", column, len(covar.table))
-    return Covariate(name, None, covar.text(column))
+    _refuse_no_values("covariate", column, covar.table)
+    for doubt in doubtful_levels(column):
+        log.warn("W503", f"covariate {name}: {doubt}")
+    return Covariate(name, None, covar.text(column), place=covar.table.heading(name))
 
 
 def _say_missing(log: Logbook, kind: str, column: NumericColumn | TextColumn, n: int) -> None:
@@ -287,7 +275,7 @@ def match_grm(
         raise MismatchError(
             "E305",
             f"none of the {len(iid)} samples of the GRM is in the genotypes (the GRM has "
-            f"{_examples(fid, iid)}): is it of another study?",
+            f"{examples_of(fid, iid)}): is it of another study?",
             where,
         )
     return row_of

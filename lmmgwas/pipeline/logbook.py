@@ -31,13 +31,13 @@ class Logbook:
     wait, so that a run that is refused because its output exists spares the log that is there.
     """
 
-    def __init__(self, path: Path, *, verbosity: int, strict: bool) -> None:
+    def __init__(self, path: Path, *, verbosity: int, strict: bool, append: bool = False) -> None:
         self.warnings: list[str] = []
         self.broken_pipe = False
         self._strict = strict
         self._verbosity = verbosity
         self._path = path
-        self._mode: Literal["w", "a"] = "w"
+        self._mode: Literal["w", "a"] = "a" if append else "w"
         self._file: TextIO | None = None
         self._waiting: list[str] = []
         self._start = time.monotonic()
@@ -153,6 +153,10 @@ class Progress:
             self._draw(f"\r{line}\033[K")
         else:
             self._log.say(line)
+
+    def resume(self, n: int) -> None:
+        """Leave out n variants that an earlier run has done."""
+        self._total = max(self._total - n, 1)
 
     def close(self) -> None:
         """Remove the bar and say the rate."""

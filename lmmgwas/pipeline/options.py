@@ -178,8 +178,11 @@ class RunOptions:
     threads: int = 1
     block_size: int = 4096
     overwrite: bool = False
+    resume: bool = False
+    break_lock: bool = False
     strict: bool = False
     tmpdir: Path | None = None
+    memory: int | None = None  # the user's own limit, bytes
     verbosity: int = 1  # 0 quiet, 1 normal, 2 verbose
     arguments: tuple[tuple[str, object], ...] = ()  # as typed, with defaults, for the manifest
 

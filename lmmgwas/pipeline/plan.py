@@ -5,7 +5,9 @@ the decomposition and the rotation of each block. Everything that can be refused
 samples, traits and covariates is refused here.
 """
 
+import contextlib
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +21,13 @@ from lmmgwas.model.case_control import (
     recognise_case_control,
 )
 from lmmgwas.model.chromosomes import Role
-from lmmgwas.model.covariates import Design, build_design
+from lmmgwas.model.covariates import (
+    INTERCEPT,
+    CategoricalCovariate,
+    Design,
+    NumericCovariate,
+    build_design,
+)
 from lmmgwas.model.fitting import Analysis, WhitenerCost, whitener_cost
 from lmmgwas.model.genotypes import Variants
 from lmmgwas.model.null_model import check_residual
@@ -36,7 +44,7 @@ from lmmgwas.model.whitening import WhitenerKind
 from lmmgwas.pipeline.flow import SampleFlow
 from lmmgwas.pipeline.inputs import Genotypes
 from lmmgwas.pipeline.join import StudyTables
-from lmmgwas.pipeline.logbook import Logbook
+from lmmgwas.pipeline.logbook import Logbook, StrictWarningError
 from lmmgwas.pipeline.options import ModelOptions
 from lmmgwas.pipeline.relatedness import PlannedGrm
 
@@ -99,17 +107,20 @@ def plan_analyses(
         design = build_design(covariates, rows.size)
         _report_design(design, log)
         columns = [tables.traits[name][rows] for name in names]
+        for name, y in zip(names, columns, strict=True):
+            _refuse_copies(name, y, covariates, tables.places[name])
         codings = tuple(
             _report_coding(name, y, log) for name, y in zip(names, columns, strict=True)
         )
         if choices.rint and any(coding is not None for coding in codings):
             log.say("Note: --rint leaves binary traits as they are")
-        traits = tuple(
-            _prepare_trait(name, y, design, choices.rint and coding is None, log)
-            for name, y, coding in zip(names, columns, codings, strict=True)
-        )
+        traits = []
+        for name, y, coding in zip(names, columns, codings, strict=True):
+            with _placed(tables.places[name]):
+                rint = choices.rint and coding is None
+                traits.append(_prepare_trait(name, y, design, rint, log))
         samples = _sample_table(genotypes, grm, rows, design, choices.hwe_of_all)
-        plans.append(PlannedAnalysis(tuple(names), samples, design, traits, codings))
+        plans.append(PlannedAnalysis(tuple(names), samples, design, tuple(traits), codings))
     return plans
 
 
@@ -127,13 +138,52 @@ def _check_count(n: int, names: list[str], log: Logbook) -> None:
         log.warn("W307", f"only {n} samples are analysed for {shown}: power will be low")
 
 
+@contextlib.contextmanager
+def _placed(where: str) -> Iterator[None]:
+    """Give what a trait is refused for the place of its heading."""
+    try:
+        yield
+    except DegenerateError as error:
+        found = error.problems[0]
+        if found.where:
+            raise
+        raise DegenerateError(found.code, found.message, where) from error
+
+
+def _refuse_copies(
+    name: str,
+    values: NDArray[np.float64],
+    covariates: Sequence[NumericCovariate | CategoricalCovariate],
+    where: str,
+) -> None:
+    """Refuse a covariate that holds the trait under another name."""
+    for covariate in covariates:
+        if isinstance(covariate, NumericCovariate) and np.array_equal(covariate.values, values):
+            raise MismatchError(
+                "E502",
+                f"covariate '{covariate.name}' equals trait '{name}' in all {values.size} analysed "
+                "samples: it would explain all of it; choose the covariates with --covar-name",
+                where,
+            )
+
+
 def _report_design(design: Design, log: Logbook) -> None:
     for column in design.dropped:
-        log.warn(
-            "W501",
+        if column.combination == INTERCEPT:
+            log.warn(
+                "W501",
+                f"covariate column {column.name} was dropped: it is constant over the analysed "
+                "samples, as the intercept is",
+            )
+            continue
+        text = (
             f"covariate column {column.name} was dropped: it is a combination of "
-            f"{column.combination}",
+            f"{column.combination}"
         )
+        try:
+            log.warn("W501", text)
+        except StrictWarningError as error:
+            raise DegenerateError("E501", f"{text}; --strict refuses that") from error
     if design.singletons:
         shown = ", ".join(design.singletons[:5])
         log.warn("W505", f"levels with one sample, which is fitted exactly: {shown}")

@@ -1,21 +1,29 @@
 """Planning a study: everything that can fail is asked before the first heavy step.
 
-Inputs are read and joined, names of files are free, LOCO has groups, ranks are full. What comes
-out is a `Study`, ready to be analysed (`assoc_run`) or only to be talked about (`check_run`).
+Inputs are read and joined, names of files are free, LOCO has groups, ranks are full, memory and
+disk suffice. What comes out is a `Study`, ready to be analysed (`assoc_run`) or only to be
+talked about (`check_run`).
 """
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from lmmgwas.errors import DegenerateError, FileAccessError
 from lmmgwas.io.atomic import OutputSet
+from lmmgwas.io.grm_files import open_grm
 from lmmgwas.model.genotypes import Variants
+from lmmgwas.model.grm import MIN_LOCO_VARIANTS, Grm, check_loco
+from lmmgwas.model.run_size import RunSize
 from lmmgwas.pipeline.condition import condition_covariates
+from lmmgwas.pipeline.disk_check import bytes_of, require_space
 from lmmgwas.pipeline.flow import describe_flow, sample_flow
 from lmmgwas.pipeline.inputs import Genotypes, choose_variants, open_genotypes
 from lmmgwas.pipeline.join import read_study_tables
 from lmmgwas.pipeline.logbook import Logbook
+from lmmgwas.pipeline.memory_check import refuse_hopeless, require_memory
 from lmmgwas.pipeline.options import AssocJob
 from lmmgwas.pipeline.plan import (
     PlannedAnalysis,
@@ -25,13 +33,15 @@ from lmmgwas.pipeline.plan import (
     significance,
     trait_stems,
 )
-from lmmgwas.pipeline.relatedness import plan_relatedness, require_loco_possible
+from lmmgwas.pipeline.relatedness import PlannedGrm, plan_relatedness, require_loco_possible
 from lmmgwas.pipeline.study import Study
+from lmmgwas.pipeline.study_size import study_disk, study_size
 from lmmgwas.pipeline.trait_output import TraitFiles
 
 
 def plan_study(job: AssocJob, log: Logbook, outputs: OutputSet) -> Study:
     """Read all inputs and refuse what can be refused before the work."""
+    _refuse_early(job)
     genotypes = open_genotypes(job.genotypes, log)
     tables = read_study_tables(job.tables, genotypes, log)
     if job.model.condition:
@@ -49,7 +59,7 @@ def plan_study(job: AssocJob, log: Logbook, outputs: OutputSet) -> Study:
     plans = plan_analyses(genotypes, tables, flow, grm, choices, log)
     _say_hwe(job, genotypes, plans, log)
     if grm is not None and job.model.loco and job.model.h2 != 0.0:
-        require_loco_possible(grm, autosomal_groups(variants))
+        _require_loco(grm, autosomal_groups(variants))
     _warn_unknown_sex(genotypes, variants, plans, log)
     if not job.model.loco:
         log.say("LOCO is off: each variant is tested against a GRM that contains it")
@@ -57,7 +67,62 @@ def plan_study(job: AssocJob, log: Logbook, outputs: OutputSet) -> Study:
     threshold = significance(
         job.model, len(genotypes.variants), is_human=job.genotypes.karyotype.is_human
     )
-    return Study(job, genotypes, variants, tables, flow, plans, grm, threshold)
+    study = Study(job, genotypes, variants, tables, flow, plans, grm, threshold)
+    _require_room(study, log)
+    return study
+
+
+def _refuse_early(job: AssocJob) -> None:
+    """Refuse what needs no input: a folder that is not there, far too little memory."""
+    tmpdir = job.run.tmpdir
+    if tmpdir is not None and not (tmpdir.is_dir() and os.access(tmpdir, os.W_OK | os.X_OK)):
+        raise FileAccessError(
+            "E111",
+            f"--tmpdir {tmpdir} is no folder that can be written to: create it, or change it",
+        )
+    builds = job.model.grm is None and job.model.grm_bfile is None and job.model.h2 != 0.0
+    refuse_hopeless(job.genotypes, job.grm if builds else None, job.run)
+
+
+def size_of(study: Study) -> RunSize:
+    """Return how large a study is, as things stand now."""
+    given = _given_grm(study.grm)
+    n_file = len(study.genotypes.samples)
+    return study_size(study.job, n_file, study.variants, study.plans, study.grm, given)
+
+
+def _require_room(study: Study, log: Logbook) -> None:
+    """Refuse what does not fit into memory (E137) or onto the disk (E118)."""
+    size, run = size_of(study), study.job.run
+    require_memory(size, run, log)
+    there = bytes_of(run.out.with_name(f".{run.out.name}.work")) if run.resume else 0
+    n_traits = len(study.tables.traits)
+    require_space(study_disk(study.job, study.variants, n_traits, size), there=there)
+
+
+def _given_grm(grm: PlannedGrm | None) -> Grm | None:
+    """The GRM on disk, mapped, where there is one."""
+    return None if grm is None or grm.prefix is None else open_grm(grm.prefix)[0]
+
+
+def _require_loco(planned: PlannedGrm, tested: tuple[str, ...]) -> None:
+    """Refuse a GRM that cannot leave a tested group out, as far as that is known by now."""
+    require_loco_possible(planned, tested)
+    given = _given_grm(planned)
+    if given is not None:
+        check_loco(given, tested)
+    if planned.task is None:
+        return
+    variants = planned.task.variants
+    for group in tested:
+        left = len(variants) - len(variants.in_group(group))
+        if left < MIN_LOCO_VARIANTS:
+            raise DegenerateError(
+                "E802",
+                f"leaving chromosome {group} out leaves {left} of {len(variants)} autosomal "
+                f"variants in the GRM, at least {MIN_LOCO_VARIANTS} are needed: use --no-loco, or "
+                "a GRM from more variants (--grm-bfile)",
+            )
 
 
 def _say_hwe(

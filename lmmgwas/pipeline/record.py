@@ -13,9 +13,10 @@ from lmmgwas.numerics.threads import blas_libraries
 from lmmgwas.pipeline.logbook import Logbook
 from lmmgwas.pipeline.study import Study, TraitResult
 from lmmgwas.pipeline.trait_output import GroupRow, TraitOutput
-from lmmgwas.report.manifest import describe_file, describe_inputs, describe_software
+from lmmgwas.report.manifest import describe_file, describe_software
 
 _SHOWN_LEADS = 5
+_OF_THIS_ATTEMPT = {"resume", "break_lock"}  # what a study is does not depend on them
 
 
 def say_trait(study: Study, result: TraitResult, log: Logbook) -> None:
@@ -75,17 +76,16 @@ def _reason_counts(trait: TraitOutput) -> str:
 
 
 def manifest_of(
-    study: Study, results: Sequence[TraitResult], log: Logbook, outputs: OutputSet
+    study: Study, results: Sequence[TraitResult], inputs: list[dict[str, Any]], log: Logbook
 ) -> dict[str, Any]:
-    """Return the content of PREFIX.run.json."""
+    """Return the content of PREFIX.run.json but for the outputs."""
     job = study.job
-    rows = {result.output.files.table: result.output.n_tested for result in results}
     return {
         "software": describe_software(),
         "blas": blas_libraries(),
         "threads": job.run.threads,
-        "arguments": dict(job.run.arguments),
-        "inputs": describe_inputs(_inputs(study)),
+        "arguments": {k: v for k, v in job.run.arguments if k not in _OF_THIS_ATTEMPT},
+        "inputs": inputs,
         "samples": {
             "in_genotypes": len(study.genotypes.samples),
             "analysed": {name: int(mask.sum()) for name, mask in study.flow.analysed.items()},
@@ -97,15 +97,22 @@ def manifest_of(
         "loco": job.model.loco,
         "traits": [_describe_trait(study, result) for result in results],
         "warnings": log.warnings,
-        "outputs": [
-            describe_file(temporary, final, **({"rows": rows[final]} if final in rows else {}))
-            for final, temporary in outputs.pending()
-        ],
     }
 
 
-def _inputs(study: Study) -> list[Path]:
-    """All files that the results rest on."""
+def describe_outputs(
+    outputs: OutputSet, rows: dict[Path, int] | None = None
+) -> list[dict[str, Any]]:
+    """Describe what is about to get its name; `rows` says how many a table has."""
+    known = rows or {}
+    return [
+        describe_file(temporary, final, **({"rows": known[final]} if final in known else {}))
+        for final, temporary in outputs.pending()
+    ]
+
+
+def inputs_of(study: Study) -> list[Path]:
+    """Return all files that the results rest on."""
     tables = study.job.tables
     optional = [tables.covar, study.job.genotypes.keep, study.job.genotypes.remove]
     optional += [study.job.test.choice.extract, study.job.test.choice.exclude]

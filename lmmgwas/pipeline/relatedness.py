@@ -1,8 +1,6 @@
 """Where the GRM of an association run comes from: a set on disk, or one that the run builds."""
 
 import contextlib
-import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,14 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lmmgwas.errors import DegenerateError, FileAccessError
-from lmmgwas.io.atomic import OutputSet
+from lmmgwas.errors import DegenerateError
 from lmmgwas.io.grm_files import GrmPaths, open_grm, read_eigen
 from lmmgwas.model.grm import Grm, centre_and_scale, check_loco, loco_triangle, require_groups
 from lmmgwas.model.spectrum import SpectralDecomposition, matches
-from lmmgwas.pipeline.grm_run import GrmTask, build_grm, plan_grm
+from lmmgwas.pipeline.grm_run import GrmTask, plan_grm
 from lmmgwas.pipeline.inputs import Genotypes, open_genotypes
 from lmmgwas.pipeline.join import match_grm
+from lmmgwas.pipeline.journal import Journal
+from lmmgwas.pipeline.kept_grm import grm_of_study
 from lmmgwas.pipeline.logbook import Logbook
 from lmmgwas.pipeline.options import AssocJob, FileSet
 
@@ -119,24 +118,15 @@ def require_loco_possible(planned: PlannedGrm, tested: tuple[str, ...]) -> None:
 
 
 @contextlib.contextmanager
-def opened(planned: PlannedGrm, job: AssocJob, log: Logbook) -> Iterator[Relatedness]:
+def opened(
+    planned: PlannedGrm, job: AssocJob, journal: Journal, log: Logbook
+) -> Iterator[Relatedness]:
     """Build the set if need be, open it, and remove afterwards what was built for the run."""
     if planned.task is None:
         prefix = planned.prefix or Path()
         grm, manifest = open_grm(prefix)
         yield Relatedness(grm, manifest, GrmPaths(prefix), job.run.threads)
         return
-    parent = job.run.tmpdir if job.run.tmpdir is not None else job.run.out.parent
-    try:
-        folder = Path(tempfile.mkdtemp(prefix=f".{job.run.out.name}.grm.", dir=parent))
-    except OSError as error:
-        raise FileAccessError("E111", f"cannot write into {parent}: {error.strerror}") from error
-    try:
-        paths = GrmPaths(folder / "set")
-        with OutputSet(overwrite=False, durable=False) as files, log.stage("GRM"):
-            build_grm(planned.task, paths, files, log, quiet=job.run.verbosity == 0)
-            files.commit()
+    with grm_of_study(planned.task, job.run, journal, log) as paths:
         grm, manifest = open_grm(paths.prefix)
         yield Relatedness(grm, manifest, paths, job.run.threads)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -29,7 +29,7 @@ from lmmgwas.model.variant_tests import ScanResult
 from lmmgwas.model.whitening import WhitenerKind
 from lmmgwas.pipeline.scan_tiles import TestedTile, exact_results, in_order, prepare_pieces
 from lmmgwas.pipeline.tile_reader import CalibratedScan, CountedTile, TileReader
-from lmmgwas.pipeline.trait_output import TraitOutput
+from lmmgwas.pipeline.trait_rows import TraitRows
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -84,10 +84,10 @@ def scan_calibrated(
     fitted: FittedGroup,
     calibrations: Sequence[Calibration],
     options: CalibratedScan,
-    outputs: tuple[TraitOutput, ...],
+    traits: tuple[TraitRows, ...],
 ) -> Iterator[TestedTile]:
     """Yield the tested tiles of a group all of whose calibrations keep the promise."""
-    scan = _CalibratedGroup(reader, fitted, calibrations, options, outputs)
+    scan = _CalibratedGroup(reader, fitted, calibrations, options, traits)
     step = reader.rows * _TILES_TOGETHER
     for tested in in_order(scan.travel, range(0, reader.n_variants, step), reader.job):
         yield from tested
@@ -102,13 +102,13 @@ class _CalibratedGroup:
         fitted: FittedGroup,
         calibrations: Sequence[Calibration],
         options: CalibratedScan,
-        outputs: tuple[TraitOutput, ...],
+        traits: tuple[TraitRows, ...],
     ) -> None:
         self._reader = reader
         self._batches = fitted.batches()
         self._calibrations = tuple(calibrations)
         self._options = options
-        self._outputs = outputs
+        self._traits = traits
 
     def travel(self, first: int) -> list[TestedTile]:
         """Test the tiles that begin with variant `first` of the group."""
@@ -120,7 +120,7 @@ class _CalibratedGroup:
         exact = [self._wanted(tile, found) for tile, found in zip(tiles, results, strict=True)]
         self._replace(tiles, results, exact)
         pieces = [
-            prepare_pieces(tile, found, wanted, self._outputs)
+            prepare_pieces(tile, found, wanted, self._traits)
             for tile, found, wanted in zip(tiles, results, exact, strict=True)
         ]
         seconds = (time.perf_counter() - began) / len(tiles)

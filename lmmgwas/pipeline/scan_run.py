@@ -16,7 +16,6 @@ from lmmgwas.model.calibration import PROMISE, Calibration, PooledError, pooled_
 from lmmgwas.model.chromosomes import Role
 from lmmgwas.model.fitting import (
     FittedGroup,
-    FittedTrait,
     fit_group,
     fit_without_relatedness,
     suggested_starts,
@@ -26,11 +25,24 @@ from lmmgwas.model.null_model import NullModel
 from lmmgwas.model.whitening import WhitenerKind
 from lmmgwas.numerics.parallel import ordered_streams
 from lmmgwas.numerics.threads import limited_blas
+from lmmgwas.pipeline.group_shards import (
+    AnalysisShards,
+    CalibrationNote,
+    GroupShard,
+)
 from lmmgwas.pipeline.logbook import Logbook, Progress
 from lmmgwas.pipeline.scan_calibrated import calibrate_group, scan_calibrated
+from lmmgwas.pipeline.scan_keeper import (
+    Done,
+    FinishedGroup,
+    GroupKeeper,
+    GroupTile,
+    UntestedGroup,
+    warn_exact,
+)
 from lmmgwas.pipeline.scan_tiles import TestedTile, scan_tiles
 from lmmgwas.pipeline.tile_reader import ScanJob, TileReader
-from lmmgwas.pipeline.trait_output import TraitOutput
+from lmmgwas.pipeline.trait_rows import TraitRows
 
 _LANES = 2
 _MAX_LANE_SAMPLES = 16_384  # 6.4 GB for both lanes
@@ -38,86 +50,110 @@ _MAX_LANE_SAMPLES = 16_384  # 6.4 GB for both lanes
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScanOutcome:
-    """What the report needs of an analysis besides the tables."""
+    """What the tables and the report need of an analysis."""
 
-    whole: tuple[FittedTrait, ...]  # the whole-genome fits
-    kinds: tuple[WhitenerKind, ...]  # used in the end, by group
-    n_male_heterozygotes: int
+    whole: tuple[NullModel, ...]  # the whole-genome fits, by trait
+    groups: tuple[GroupShard, ...]  # in output order
     calibration: PooledError | None  # of a calibrated scan
+
+    @property
+    def kinds(self) -> tuple[WhitenerKind, ...]:
+        """The whiteners used in the end, by tested group."""
+        return tuple(shard.end.kind for shard in self.groups if shard.end.kind is not None)
+
+    @property
+    def n_male_heterozygotes(self) -> int:
+        """Calls of males on X that were set missing."""
+        return sum(shard.end.n_heterozygotes for shard in self.groups)
 
 
 def run_scan(
-    job: ScanJob, outputs: tuple[TraitOutput, ...], progress: Progress, log: Logbook
+    job: ScanJob,
+    traits: tuple[TraitRows, ...],
+    shards: AnalysisShards,
+    progress: Progress,
+    log: Logbook,
 ) -> ScanOutcome:
-    """Fit and scan every group; `outputs` are the traits of the analysis, in its order."""
-    with log.stage("null model, whole genome"):
-        fit = _fit(job, None, [None] * len(outputs))
-    whole = fit.fitted.traits  # without the rotation, which is n x n
-    batches = _batches(job)
+    """Fit and scan every group that is not finished yet; `traits` are those of the analysis."""
+    names = job.variants.groups()
+    left = [name for place, name in enumerate(names) if not shards.has(place)]
+    for place, name in enumerate(names):
+        if name not in left:
+            progress.resume(_places(job.variants, name).size)
+            warn_exact(name, shards.group(place).end.calibrations, traits, log)
+    whole = shards.whole()
+    if whole is None or left:
+        whole = _scan_groups(job, traits, set(left), shards, progress, log)
+    groups = tuple(shards.group(place) for place in range(len(names)))
+    pooled = _judge(groups, log) if job.calibrated is not None else None
+    return ScanOutcome(whole, groups, pooled)
+
+
+def _scan_groups(
+    job: ScanJob,
+    traits: tuple[TraitRows, ...],
+    left: set[str],
+    shards: AnalysisShards,
+    progress: Progress,
+    log: Logbook,
+) -> tuple[NullModel, ...]:
+    """Fit and scan these groups; return the whole-genome fits."""
+    batches = _batches(job, left)
     lanes = _lanes(job, batches)
-    lane = _Lane(_for_one_lane(job) if lanes > 1 else job, fit, outputs, log)
-    if not batches or batches[0].left_out is not None:
+    whole = _whole(job, _needs_whole_fit(job, left), shards, log)
+    lane = _Lane(_for_one_lane(job) if lanes > 1 else job, whole, traits, log)
+    if not _needs_whole_fit(job, left):
         lane.forget_whole()
-    del fit
-    taken = _Taken()
-    with limited_blas(1) if lanes > 1 else contextlib.nullcontext():
+    nulls = whole.nulls
+    del whole
+    with (
+        limited_blas(1) if lanes > 1 else contextlib.nullcontext(),
+        contextlib.closing(GroupKeeper(job, traits, shards, log)) as keeper,
+    ):
         for done in ordered_streams(lane.run, batches, lanes):
-            progress.advance(taken.take(job, done, outputs, log))
+            progress.advance(keeper.keep(done))
     log.detail(
-        f"tests and rows: {taken.seconds / job.threads:.2f} s on {job.threads} threads, "
-        f"{taken.n_variants / max(taken.seconds / job.threads, 1e-9):,.0f} variants per second"
+        f"tests and rows: {keeper.seconds / job.threads:.2f} s on {job.threads} threads, "
+        f"{keeper.n_variants / max(keeper.seconds / job.threads, 1e-9):,.0f} variants per second"
     )
-    pooled = _judge(taken, log) if taken.errors else None
-    return ScanOutcome(whole, tuple(taken.kinds), taken.n_heterozygotes, pooled)
+    return nulls
 
 
-class _Taken:
-    """What the lanes have yielded so far, written and counted."""
+def _needs_whole_fit(job: ScanJob, left: set[str]) -> bool:
+    """Whether the first groups of the study are scanned under the whole-genome fit itself.
 
-    def __init__(self) -> None:
-        self.kinds: list[WhitenerKind] = []
-        self.errors: list[NDArray[np.float64]] = []  # of held-out variants
-        self.n_eigenvectors: list[int] = []
-        self.n_heterozygotes = 0
-        self.n_variants = 0
-        self.seconds = 0.0
-
-    def take(
-        self, job: ScanJob, done: "_Done", outputs: tuple[TraitOutput, ...], log: Logbook
-    ) -> int:
-        """Write what is done; return how many variants it covers."""
-        if isinstance(done, TestedTile):
-            done.write(outputs)
-            self.n_heterozygotes += done.n_heterozygotes
-            self.n_variants += done.n_variants
-            self.seconds += done.seconds
-            return done.n_variants
-        if isinstance(done, _Untested):
-            for output in outputs:
-                output.exclude(done.variants, done.reason)
-            return len(done.variants)
-        _close_group(job, done, outputs)
-        self.kinds.append(done.kind)
-        for output, calibration in zip(outputs, done.calibrations, strict=False):
-            if calibration.test is not None:
-                self.errors.append(calibration.errors)
-                self.n_eigenvectors.append(calibration.test.n_eigenvectors)
-                continue
-            log.warn(
-                "W604",
-                f"trait {output.name}, group {done.group}: scanned exactly, not calibrated: "
-                f"{calibration.reason}",
-            )
-        return 0
+    Later ones that leave nothing out, as X, are fitted again: its matrices are not kept so long.
+    """
+    first = _batches(job, set(job.variants.groups()))[:1]
+    return any(batch.left_out is None and not left.isdisjoint(batch.groups) for batch in first)
 
 
-def _judge(taken: _Taken, log: Logbook) -> PooledError:
+def _whole(job: ScanJob, needs_fit: bool, shards: AnalysisShards, log: Logbook) -> "_Whole":
+    """The whole-genome fits: as they were kept, or fitted now and kept."""
+    kept = shards.whole()
+    if kept is not None and not needs_fit:
+        K = None
+        if job.calibrated is not None and job.relatedness is not None:
+            K = job.relatedness.matrix(None, job.samples.grm_rows)[0]
+        return _Whole(kept, None, K)
+    with log.stage("null model, whole genome"):
+        fit = _fit(job, None, [None] * len(job.analysis.traits))
+    nulls = tuple(trait.null for trait in fit.fitted.traits)
+    shards.keep_whole(nulls)
+    return _Whole(nulls, fit, fit.K)
+
+
+def _judge(groups: tuple[GroupShard, ...], log: Logbook) -> PooledError | None:
     """Say how well the promise was kept on the held-out variants of all groups."""
-    error = pooled_error(taken.errors)
+    notes = [note for shard in groups for note in shard.end.calibrations if not note.reason]
+    if not notes:
+        return None
+    error = pooled_error([np.array(note.errors) for note in notes])
+    n_eigenvectors = [note.n_eigenvectors for note in notes]
     log.say(
         f"Calibrated scan: chi-square within {error.quantile:.2%} at the 99th percentile of "
         f"{error.n_variants:,} held-out variants (largest {error.largest:.2%}), with "
-        f"{min(taken.n_eigenvectors)} to {max(taken.n_eigenvectors)} eigenvectors; smaller p and "
+        f"{min(n_eigenvectors)} to {max(n_eigenvectors)} eigenvectors; smaller p and "
         "rare variants are exact"
     )
     if not error.kept:
@@ -134,28 +170,6 @@ class _Batch:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Untested:
-    """Variants of chromosomes that are not tested."""
-
-    variants: Variants
-    reason: Reason
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _FinishedGroup:
-    """A group all of whose tiles have come."""
-
-    group: str
-    left_out: str | None
-    nulls: tuple[NullModel, ...]  # by trait
-    kind: WhitenerKind
-    calibrations: tuple[Calibration, ...]  # by trait; empty in an exact scan
-
-
-_Done = TestedTile | _Untested | _FinishedGroup
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class _Fit:
     """Null models under one GRM, and the GRM itself where a calibration needs it."""
 
@@ -163,10 +177,21 @@ class _Fit:
     K: NDArray[np.float64] | None
 
 
-def _batches(job: ScanJob) -> list[_Batch]:
-    """Gather the groups, in output order, by what LOCO leaves out."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Whole:
+    """What the lanes begin with."""
+
+    nulls: tuple[NullModel, ...]
+    fit: _Fit | None  # None where the null models were kept by an earlier run
+    K: NDArray[np.float64] | None  # of a calibrated scan
+
+
+def _batches(job: ScanJob, left: set[str]) -> list[_Batch]:
+    """Gather these groups, in output order, by what LOCO leaves out."""
     batches: list[_Batch] = []
     for group in job.variants.groups():
+        if group not in left:
+            continue
         variants = job.variants.take(_places(job.variants, group))
         left_out = _left_out(job, variants, group)
         if batches and batches[-1].left_out == left_out:
@@ -200,21 +225,21 @@ class _Lane:
     """Fits and scans a batch of groups."""
 
     def __init__(
-        self, job: ScanJob, whole: _Fit, outputs: tuple[TraitOutput, ...], log: Logbook
+        self, job: ScanJob, whole: _Whole, traits: tuple[TraitRows, ...], log: Logbook
     ) -> None:
         self._job = job
-        self._outputs = outputs
+        self._traits = traits
         self._log = log
-        self._starts = suggested_starts(whole.fitted.traits)
+        self._starts = suggested_starts(whole.nulls)
         self._groups = job.variants.groups()
         self._background = None if whole.K is None else find_background(whole.K)
-        self._whole: _Fit | None = whole  # used where the first batch leaves nothing out
+        self._whole = whole.fit  # used where the first batch leaves nothing out
 
     def forget_whole(self) -> None:
         """Let go of the matrices of the whole genome."""
         self._whole = None
 
-    def run(self, batch: _Batch) -> Iterator[_Done]:
+    def run(self, batch: _Batch) -> Iterator[Done]:
         """Yield the tested tiles of each group, then its end."""
         job = self._job
         fit: _Fit | None = None
@@ -223,15 +248,18 @@ class _Lane:
             variants = job.variants.take(members)
             untested = _untested_reason(variants, job.include_nonautosomal)
             if untested is not None:
-                yield _Untested(variants, untested)
+                yield UntestedGroup(group, variants, untested)
                 continue
             if fit is None:
                 fit = self._fitted(batch)
             reader = TileReader(job, variants, members)
             calibrations = self._calibrate(reader, fit, group)
-            yield from self._scan(reader, fit.fitted, calibrations)
+            for tile in self._scan(reader, fit.fitted, calibrations):
+                yield GroupTile(group, tile)
             nulls = tuple(trait.null for trait in fit.fitted.traits)
-            yield _FinishedGroup(group, batch.left_out, nulls, fit.fitted.kind, calibrations)
+            job.source.check_unchanged()
+            notes = tuple(_note(calibration) for calibration in calibrations)
+            yield FinishedGroup(group, batch.left_out, nulls, fit.fitted.kind, notes)
 
     def _fitted(self, batch: _Batch) -> _Fit:
         whole, self._whole = self._whole, None
@@ -255,18 +283,20 @@ class _Lane:
     ) -> Iterator[TestedTile]:
         options = self._job.calibrated
         if options is None or not calibrations or not all(c.kept for c in calibrations):
-            yield from scan_tiles(reader, fitted, self._outputs)
+            yield from scan_tiles(reader, fitted, self._traits)
         else:
-            yield from scan_calibrated(reader, fitted, calibrations, options, self._outputs)
+            yield from scan_calibrated(reader, fitted, calibrations, options, self._traits)
 
 
-def _close_group(job: ScanJob, done: _FinishedGroup, outputs: tuple[TraitOutput, ...]) -> None:
-    """Note the null models of a group."""
-    n_grm = None
-    if job.relatedness is not None and job.analysis.kind is not WhitenerKind.IDENTITY:
-        n_grm = job.relatedness.grm.n_variants_without(done.left_out) or None
-    for output, null in zip(outputs, done.nulls, strict=True):
-        output.close_group(done.group, null, n_grm, job.samples.n_samples)
+def _note(calibration: Calibration) -> CalibrationNote:
+    """What is kept of a calibration."""
+    test = calibration.test
+    n_eigenvectors = 0 if test is None else test.n_eigenvectors
+    return CalibrationNote(
+        "" if test is not None else calibration.reason,
+        n_eigenvectors,
+        tuple(calibration.errors.tolist()),
+    )
 
 
 def _places(variants: Variants, group: str) -> NDArray[np.int64]:

@@ -20,7 +20,7 @@ from lmmgwas.model.variant_tests import ScanResult
 from lmmgwas.numerics.parallel import ordered_map
 from lmmgwas.numerics.threads import limited_blas
 from lmmgwas.pipeline.tile_reader import CountedTile, ScanJob, TileReader
-from lmmgwas.pipeline.trait_output import TilePiece, TraitOutput
+from lmmgwas.pipeline.trait_rows import TilePiece, TraitRows
 
 _Result = TypeVar("_Result")
 
@@ -34,14 +34,9 @@ class TestedTile:
     pieces: tuple[TilePiece, ...]  # by trait
     seconds: float  # that a thread spent on it
 
-    def write(self, outputs: tuple[TraitOutput, ...]) -> None:
-        """Append the rows of each trait."""
-        for output, piece in zip(outputs, self.pieces, strict=True):
-            output.write(piece)
-
 
 def scan_tiles(
-    reader: TileReader, fitted: FittedGroup, outputs: tuple[TraitOutput, ...]
+    reader: TileReader, fitted: FittedGroup, traits: tuple[TraitRows, ...]
 ) -> Iterator[TestedTile]:
     """Yield the tested tiles of a group, in order."""
     batches = fitted.batches()
@@ -54,7 +49,7 @@ def scan_tiles(
             tile.calls, tile.stats, tile.reasons, reader.rows, batches, job.samples.X
         )
         exact = None if job.calibrated is None else [np.ones(len(tile.batch), dtype=np.bool_)]
-        pieces = prepare_pieces(tile, results, exact, outputs)
+        pieces = prepare_pieces(tile, results, exact, traits)
         seconds = time.perf_counter() - began
         return TestedTile(len(tile.batch), tile.n_heterozygotes, pieces, seconds)
 
@@ -90,16 +85,16 @@ def prepare_pieces(
     tile: CountedTile,
     results: list[ScanResult],
     exact: list[NDArray[np.bool_]] | None,
-    outputs: tuple[TraitOutput, ...],
+    traits: tuple[TraitRows, ...],
 ) -> tuple[TilePiece, ...]:
     """Format and compress the rows of each trait.
 
     `exact` says, by trait or once for all, which rows of a calibrated scan are exact.
     """
     text = VariantText.of(tile.batch)
-    computed = exact * len(outputs) if exact is not None and len(exact) == 1 else exact
+    computed = exact * len(traits) if exact is not None and len(exact) == 1 else exact
     return tuple(
-        output.prepare(
+        trait.prepare(
             text,
             tile.first_row,
             tile.batch,
@@ -108,5 +103,5 @@ def prepare_pieces(
             result,
             None if computed is None else computed[k],
         )
-        for k, (output, result) in enumerate(zip(outputs, results, strict=True))
+        for k, (trait, result) in enumerate(zip(traits, results, strict=True))
     )

@@ -1,0 +1,309 @@
+"""How much memory a run takes at its peak: which arrays are alive together, and their bytes.
+
+Counted is anonymous memory; mapped files (genotypes, GRM parts) come and go as the system likes.
+A run is a few phases, each a list of arrays; the peak is what is there before them (Python, its
+libraries, the lists of variants and samples) and the largest phase. Symbols: n samples analysed,
+N samples of the genotype file, c covariates, q traits of an analysis, T rows of a tile.
+"""
+
+from dataclasses import dataclass, replace
+
+from lmmgwas.model.grm import GRM_TILE
+from lmmgwas.model.null_model import MIN_DRAFT_SAMPLES
+from lmmgwas.model.scan import scan_tile
+from lmmgwas.model.whitening import Precision, WhitenerKind
+from lmmgwas.numerics.linalg import BLOCK
+
+LANES = 2
+MAX_LANE_SAMPLES = 16_384
+"""Up to here two threads fit and scan a LOCO group each."""
+
+_SINGLE, _DOUBLE = 4, 8  # bytes of a float
+_MIB = 1 << 20
+
+_KERNELS = 24 * _MIB
+"""Compiled kernels, BLAS's buffers, threads: measured 15 to 25 MiB, whatever the study."""
+
+_OWN_PAGES = 32 * _MIB
+"""Arrays from this size on have pages of their own (glibc), which the system gets back at once;
+what is smaller lies in heaps, stays there when it is freed, and leaves gaps."""
+
+_BROKEN_SHARE = 0.2
+"""Gaps, as a share of the small arrays: with it no measured peak was above its estimate."""
+
+_PLOTS = 60 * _MIB
+"""matplotlib and a picture of its own size: measured 32 to 57 MiB."""
+
+_TILES_ALIVE = 4  # of the GRM: three ahead, one being summed
+_CALIBRATED_TILES = 8  # whose calls wait for their exact rows
+_CALIBRATION_ROWS = 300  # training and held out, the fewest
+_PROBES = 33
+_PROBE_ARRAYS = 8
+_CHUNK_ROWS, _CHUNK_ARRAYS = 512, 3  # of K, when families are looked for
+
+_MANIFEST_LINE = 160  # bytes of a variant's line in the digest of a GRM set, as a Python string
+_PIECE_ROW = 110  # bytes of a row that waits to be written: packed text, and its record
+_TEXT_ROW = 900  # bytes of a row while it is formatted
+_TESTS_ROW = 56  # bytes of the sums and tests of a variant and trait, beside those of covariates
+_FINISHED_ROW = 80  # bytes of a variant when leads are sought and plots are drawn
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """An array, or some of a kind."""
+
+    each: int  # bytes of one
+    what: str  # a sentence that says which
+    count: int = 1
+
+    @property
+    def size(self) -> int:
+        """Bytes of all of them."""
+        return self.count * self.each
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A step of the run, with what is alive at its fullest moment."""
+
+    name: str
+    terms: tuple[Term, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all its arrays."""
+        return sum(term.size for term in self.terms)
+
+
+@dataclass(frozen=True, slots=True)
+class GrmSize:
+    """A GRM that is built: n samples of it, N of its genotype file, m variants."""
+
+    n: int
+    n_file: int
+    n_variants: int
+    n_groups: int = 1  # parts
+    pairwise: bool = False
+    eigen: bool = False  # decompositions are kept
+    n_components: int = 0  # principal components, 0 for none
+    page: int = 4096  # bytes of the pages that large arrays are made of
+
+
+@dataclass(frozen=True, slots=True)
+class StudySize:
+    """One analysis: traits with the same samples."""
+
+    n: int
+    n_file: int
+    n_covariates: int  # c, with the intercept
+    n_traits: int  # q
+    n_variants: int
+    largest_group: int  # variants of the largest LOCO group
+    n_fits: int  # groups that are left out; 0 without LOCO
+    threads: int
+    kind: WhitenerKind
+    precision: Precision = Precision.SINGLE
+    fixed_h2: bool = False
+    calibrated: bool = False
+    per_variant: bool = False  # variances are fitted again for every variant
+    may_choose: bool = True  # either whitener would do
+    kept: bool = False  # decompositions are on disk
+    pairwise: bool = False  # the GRM has counts for each pair
+    plots: bool = True
+    page: int = 4096
+
+    @property
+    def lanes(self) -> int:
+        """How many groups are fitted and scanned at a time."""
+        few = LANES <= self.threads < 2 * LANES and self.n <= MAX_LANE_SAMPLES
+        return LANES if few and self.n_fits > 1 and self.kind is not WhitenerKind.IDENTITY else 1
+
+    @property
+    def workers(self) -> int:
+        """How many tiles are tested at a time."""
+        return self.lanes if self.lanes > 1 else self.threads
+
+
+def lower_triangle(n: int, itemsize: int, page: int) -> int:
+    """Return the bytes of (n, n) zeros of which only the lower triangle is ever written.
+
+    A page is there once any of it is written: with pages longer than a row that is all of them.
+    """
+    whole = n * n * itemsize
+    return whole if page >= n * itemsize else min(whole, whole // 2 + n * page)
+
+
+def reading_phase(text_bytes: int) -> Phase:
+    """Return what is alive while a .bim of so many bytes is read."""
+    return _phase(
+        "reading the variants",
+        Term(text_bytes, "the text of the .bim, and a copy of it or its columns", 2),
+    )
+
+
+def grm_phases(size: GrmSize) -> tuple[Phase, ...]:
+    """Return the phases of a GRM set: its sums, and what is made of them."""
+    n, twice = size.n, 2 if size.pairwise else 1
+    single = lower_triangle(n, _SINGLE, size.page)
+    double = lower_triangle(n, _DOUBLE, size.page)
+    tile = GRM_TILE * n * _SINGLE
+    phases = [
+        _phase(
+            "building the GRM",
+            Term(single, "the float32 sum of a few tiles (n x n)", twice),
+            Term(double, "the float64 sums of a chromosome and of all (n x n)", 2 * twice),
+            Term(n * (n + 1) // 2 * _SINGLE, "the triangle that is being written", twice),
+            Term(tile, "tiles of standardised genotypes, read ahead", twice * _TILES_ALIVE),
+            Term(GRM_TILE * size.n_file, "the calls of the tile that is being read", 3),
+            Term(_MANIFEST_LINE * size.n_variants, "the lines of the digest of its variants"),
+        )
+    ]
+    K = Term(_DOUBLE * n * n, "the GRM (n x n, float64)")
+    basis = 2 * size.n_components + 40
+    if size.eigen or (size.n_components and 2 * basis > n):
+        workspace = Term(2 * _DOUBLE * n * n, "the workspace of LAPACK's ?syevd (2 n^2)")
+        phases.append(_phase("decomposing the GRM", K, workspace))
+    elif size.n_components:
+        vectors = _DOUBLE * n * (basis + size.n_components)
+        phases.append(
+            _phase("principal components", K, Term(vectors, "the basis of the iteration", 2))
+        )
+    return tuple(phases)
+
+
+def study_phases(size: StudySize) -> tuple[Phase, ...]:
+    """Return the phases of one analysis: null models, tests, tables and plots."""
+    tile = _tile_terms(size)
+    kept = Term(_small_bytes(tile), "what the allocator keeps of the tiles")
+    waiting = _waiting_rows(size)
+    tests = _phase("tests", *_matrices(size), *tile, waiting)
+    finish = _phase(
+        "tables and plots",
+        kept,
+        Term(_FINISHED_ROW * size.n_variants, "results, places and p of all variants"),
+        Term(_PLOTS if size.plots else 0, "matplotlib and a plot"),
+    )
+    if size.kind is WhitenerKind.IDENTITY:
+        return tests, finish
+    first = _phase("the first null model", *_fit_terms(size, whole=True))
+    if not size.n_fits:
+        return first, tests, finish
+    fits = _of_lanes(size, _fit_terms(size, whole=False))
+    groups = _phase("null models without a chromosome", *fits, kept, waiting)
+    return first, groups, tests, finish
+
+
+def fallback_bytes(size: StudySize) -> int:
+    """Return what LOCO fits take beyond their phase where float32 does not do.
+
+    h2 below 0.1 or above 0.9: V is then factored in float64, beside its float32 draft.
+    """
+    falls = size.kind is WhitenerKind.CHOLESKY and size.n_fits > 0 and _expands(size)
+    return size.lanes * _DOUBLE * size.n * size.n if falls else 0
+
+
+def _phase(name: str, *terms: Term) -> Phase:
+    """A phase, with what every phase has."""
+    broken = int(_BROKEN_SHARE * _small_bytes(terms))
+    return Phase(
+        name,
+        (
+            *terms,
+            Term(broken, "gaps between small arrays"),
+            Term(_KERNELS, "compiled kernels and BLAS's buffers"),
+        ),
+    )
+
+
+def _small_bytes(terms: tuple[Term, ...]) -> int:
+    """Bytes of arrays that are too small for pages of their own."""
+    return sum(term.size for term in terms if term.each < _OWN_PAGES)
+
+
+def _of_lanes(size: StudySize, terms: tuple[Term, ...]) -> tuple[Term, ...]:
+    return tuple(replace(term, count=size.lanes * term.count) for term in terms)
+
+
+def _expands(size: StudySize) -> bool:
+    """Whether V is factored in float32 alone, as a rule."""
+    single = size.precision is Precision.SINGLE and not size.fixed_h2
+    return single and size.n >= MIN_DRAFT_SAMPLES
+
+
+def _square(size: StudySize, itemsize: int) -> int:
+    return size.n * size.n * itemsize
+
+
+def _rotation_bytes(size: StudySize) -> int:
+    return _SINGLE if size.precision is Precision.SINGLE else _DOUBLE
+
+
+def _fit_terms(size: StudySize, *, whole: bool) -> tuple[Term, ...]:
+    """What one fit takes; `whole` is the first, where float64 has the last word."""
+    terms = [Term(_square(size, _DOUBLE), "the GRM (n x n, float64)")]
+    if size.pairwise:
+        terms.append(Term(_square(size, _DOUBLE + 1), "the counts of its pairs (n x n)"))
+    if size.kind is WhitenerKind.SPECTRAL:
+        return (*terms, *_spectral_terms(size))
+    factor = _square(size, _rotation_bytes(size))
+    terms.append(Term(factor, "Cholesky factors, one for each trait (n x n)", size.n_traits))
+    rows = (_PROBES + size.n_covariates) * size.n * _DOUBLE
+    terms.append(Term(rows, "y, X and probe vectors, solved", _PROBE_ARRAYS))
+    in_double = whole or not _expands(size)
+    if in_double and size.precision is Precision.SINGLE:
+        terms.append(Term(_square(size, _DOUBLE), "V in float64 (n x n)"))
+    if size.precision is Precision.DOUBLE and not size.fixed_h2:
+        terms.append(Term(_square(size, _SINGLE), "its float32 draft (n x n)"))
+    if size.n > 2 * BLOCK:
+        block = BLOCK * size.n * (_DOUBLE if in_double else _SINGLE)
+        terms.append(Term(block, "blocks of the inverse (4,096 x n)", 2))
+    return tuple(terms)
+
+
+def _spectral_terms(size: StudySize) -> tuple[Term, ...]:
+    if size.kept:
+        return (
+            Term(_square(size, _DOUBLE), "its eigenvectors from disk (n x n, float64)"),
+            Term(_square(size, _rotation_bytes(size)), "the rotation (n x n)"),
+        )
+    return (Term(2 * _square(size, _DOUBLE), "the workspace of LAPACK's ?syevd (2 n^2)"),)
+
+
+def _matrices(size: StudySize) -> tuple[Term, ...]:
+    """The matrices that the tests need."""
+    if size.kind is WhitenerKind.IDENTITY:
+        return ()
+    n_rotations = 1 if size.kind is WhitenerKind.SPECTRAL else size.n_traits
+    terms = [Term(_square(size, _rotation_bytes(size)), "rotations (n x n)", n_rotations)]
+    if size.calibrated:
+        terms.append(Term(_square(size, _DOUBLE), "the GRM of a calibration (n x n)"))
+        chunk = _CHUNK_ARRAYS * _CHUNK_ROWS * size.n * _DOUBLE
+        rows = _CALIBRATION_ROWS * (size.n_file + (2 * _SINGLE + _DOUBLE) * size.n)
+        terms.append(Term(max(chunk, rows), "random variants, and pairs of relatives"))
+    return _of_lanes(size, tuple(terms))
+
+
+def _tile_terms(size: StudySize) -> tuple[Term, ...]:
+    """What the tiles take that are tested at a time."""
+    rows = scan_tile(size.n)
+    b = min(rows, size.largest_group)
+    calls = 2 * (_CALIBRATED_TILES if size.calibrated else 1)
+    width = _rotation_bytes(size)
+    weighted = size.kind is WhitenerKind.SPECTRAL or size.per_variant
+    doubles = int(width == _SINGLE) + int(weighted) + int(size.per_variant)
+    per_trait = _DOUBLE * (1 + size.n_covariates) + _TESTS_ROW
+    terms = (
+        Term(b * size.n_file, "calls as they are read", calls),
+        Term(rows * size.n * width, "the tile, less its projection on the covariates", 2),
+        Term(rows * size.n * _DOUBLE, "the rotated tile in float64, and its squares", doubles),
+        Term(rows * per_trait, "sums and tests of each trait", size.n_traits),
+        Term(_TEXT_ROW * b, "rows of the table, being formatted"),
+    )
+    return tuple(replace(term, count=size.workers * term.count) for term in terms)
+
+
+def _waiting_rows(size: StudySize) -> Term:
+    """Rows that are finished before those of the tiles or groups in front of them."""
+    b = min(scan_tile(size.n), size.largest_group)
+    rows = size.largest_group if size.lanes > 1 else min(size.largest_group, 3 * b * size.workers)
+    return Term(_PIECE_ROW * size.n_traits * rows, "rows that wait for their turn")

@@ -1,0 +1,133 @@
+"""How large a run is: its peak of memory, how many samples would fit, and which options help."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lmmgwas.model.memory import (
+    MAX_LANE_SAMPLES,
+    GrmSize,
+    Phase,
+    StudySize,
+    fallback_bytes,
+    grm_phases,
+    reading_phase,
+    study_phases,
+)
+from lmmgwas.model.whitening import Precision, WhitenerKind
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryEstimate:
+    """What a run takes."""
+
+    base: int  # bytes that are there before the first phase
+    phases: tuple[Phase, ...]
+    fallback: int  # bytes, more than the peak where h2 is too near 0 or 1 for float32
+
+    @property
+    def largest(self) -> Phase:
+        """The phase that decides."""
+        return max(self.phases, key=lambda phase: phase.size)
+
+    @property
+    def peak(self) -> int:
+        """Bytes at the peak."""
+        return self.base + self.largest.size
+
+
+@dataclass(frozen=True, slots=True)
+class RunSize:
+    """What a run will do, in numbers."""
+
+    base: int  # bytes that are there already: Python, libraries, lists of variants and samples
+    grm: GrmSize | None  # that is built
+    analyses: tuple[StudySize, ...] = ()
+    text: int = 0  # bytes of the .bim, where it is yet to be read
+    mapped: int = 0  # bytes of the files that are mapped: they count in an address space alone
+
+    @property
+    def n_samples(self) -> int:
+        """Samples of the largest analysis, or of the GRM where there is none."""
+        sizes = [size.n for size in self.analyses]
+        return max(sizes) if sizes else self.grm.n if self.grm is not None else 0
+
+    def estimate(self) -> MemoryEstimate:
+        """Return the peak, and what makes it."""
+        phases = [reading_phase(self.text)]
+        if self.grm is not None:
+            phases += grm_phases(self.grm)
+        fallback = 0
+        for size in self.analyses:
+            own = study_phases(size)
+            phases += own
+            fits = [phase.size for phase in own if phase.name.startswith("null models")]
+            fallback = max([fallback, *(fit + fallback_bytes(size) for fit in fits)])
+        peak = max(phase.size for phase in phases)
+        return MemoryEstimate(self.base, tuple(phases), max(0, fallback - peak))
+
+    def with_samples(self, n: int) -> "RunSize":
+        """Return the same run with n samples, those of its files reduced alike."""
+        share = n / self.n_samples
+        grm = self.grm
+        if grm is not None:
+            grm = replace(grm, n=round(share * grm.n), n_file=round(share * grm.n_file))
+        analyses = tuple(
+            replace(size, n=max(1, round(share * size.n)), n_file=round(share * size.n_file))
+            for size in self.analyses
+        )
+        return replace(self, grm=grm, analyses=analyses)
+
+
+def most_samples(run: RunSize, limit: int) -> int:
+    """Return the largest number of samples whose peak is within so many bytes; 0 where none is.
+
+    Above MAX_LANE_SAMPLES groups are fitted one at a time, which takes less memory than two
+    a little below it.
+    """
+    n = run.n_samples
+    for low, high in ((MAX_LANE_SAMPLES + 1, n), (1, min(n, MAX_LANE_SAMPLES))):
+        if low > high or run.with_samples(low).estimate().peak > limit:
+            continue
+        while low < high:
+            middle = (low + high + 1) // 2
+            fits = run.with_samples(middle).estimate().peak <= limit
+            low, high = (middle, high) if fits else (low, middle - 1)
+        return low
+    return 0
+
+
+def smaller_runs(run: RunSize) -> Iterator[tuple[str, RunSize]]:
+    """Yield options that lower the peak, the harmless first, each with the run that it makes."""
+    now = run.estimate().peak
+    for option, changed in _changes(run):
+        if changed.estimate().peak < now:
+            yield option, changed
+
+
+def _changes(run: RunSize) -> Iterator[tuple[str, RunSize]]:
+    """Options that may lower the peak."""
+    many_threads = any(size.threads > 1 for size in run.analyses)
+    many_traits = any(size.n_traits > 1 for size in run.analyses)
+    double = any(size.precision is Precision.DOUBLE for size in run.analyses)
+    choice = bool(run.analyses) and all(size.may_choose for size in run.analyses)
+    one_trait = "fewer traits at a time, at best one (--pheno-name)"
+    table: tuple[tuple[bool, str, dict[str, Any]], ...] = (
+        (many_threads, "--threads 1", {"threads": 1}),
+        (many_traits, one_trait, {"n_traits": 1}),
+        (double, "--precision single", {"precision": Precision.SINGLE}),
+        *(
+            (choice, f"--whitener {kind} --threads 1", {"kind": kind, "threads": 1})
+            for kind in (WhitenerKind.CHOLESKY, WhitenerKind.SPECTRAL)
+            if any(size.kind is not kind for size in run.analyses)
+        ),
+        (many_traits, f"--threads 1 with {one_trait}", {"threads": 1, "n_traits": 1}),
+        (True, "--plots none, and `lmmgwas plot` later", {"plots": False}),
+        (True, "--no-loco, which costs power", {"n_fits": 0}),
+    )
+    for holds, option, values in table:
+        if holds and run.analyses:
+            analyses = tuple(replace(size, **values) for size in run.analyses)
+            yield option, replace(run, analyses=analyses)
+    if run.grm is not None and run.analyses:
+        yield "a GRM that was built elsewhere (--grm)", replace(run, grm=None)

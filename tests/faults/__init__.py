@@ -1,0 +1,1 @@
+"""Kills and failing system calls: what the program leaves, and how it goes on."""
