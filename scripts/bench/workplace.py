@@ -79,12 +79,13 @@ class Workplace:
     peer_limit: float
     tiny: bool
 
-    def study(self, n: int, m: int, traits: int = 1) -> Study:
+    def study(self, n: int, m: int, traits: int = 1, chromosomes: int = 22) -> Study:
         """Simulate a study, unless an earlier case has."""
         prefix = self.scratch / f"study_{n}_{m}_{traits}"
         if not Path(f"{prefix}.covar.tsv").exists():  # it is written last
             say(f"simulating {n:,} people, {m:,} variants, {traits} traits")
             sizes = ["--n", str(n), "--m", str(m), "--traits", str(traits), "--seed", _SEED]
+            sizes += ["--chromosomes", str(chromosomes)]
             command = [sys.executable, str(HERE / "data.py"), str(prefix), *sizes]
             subprocess.run(command, check=True)
         return Study(prefix, n, m)

@@ -204,7 +204,7 @@ _IDS = (b"F1\tI1\nF2\tI2\n", b"FID IID\nF1 I1\n0 I2\n", b"#IID\nI1\nI2\n", b"I1\
 _SUMMARY = (
     b"chromosome\tbase_pair_location\tp_value\tn\tneg_log_10_p_value\tmarker_id\n"
     b"1\t1000\t0.05\t100\t1.30103\trs1\n2\t2000\t1e-400\t99\t400\trs2\n23\t0\tNA\t98\tNA\trs3\n",
-    b"chromosome\tbase_pair_location\tp_value\tn\n1\t1000\t5.\t100\n1\t1001\t1.5e-320\t100\n",
+    b"chromosome\tbase_pair_location\tp_value\tn\n1\t1000\t1.\t100\n1\t1001\t1.5e-320\t100\n",
     b"chromosome\tbase_pair_location\tp_value\tn\nX\t7\t+.5\t1\n1\t8\t1E-9\t#NA\n",
 )
 _SIDECAR = (
