@@ -3,22 +3,29 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
+TOOLS := .venv-tools
 PYTHON ?=
 DEMO := demo_results
 
-.PHONY: help setup demo test test-all lint type bench validate
+.PHONY: help setup demo test test-all faults coverage lint type bench validate lock audit
 
 help:
-	@echo "make setup     make .venv and install the package with its development tools"
+	@echo "make setup     make .venv and install the package with its development tools, by the lock"
 	@echo "make demo      analyse test_data/, results and plots in $(DEMO)/"
 	@echo "make test      the fast test suite"
 	@echo "make test-all  the long simulations, too"
+	@echo "make faults    kill runs at every point, fail each of their system calls, fill disks; strace"
+	@echo "               for the second of these, an hour or more"
+	@echo "make coverage  the fast tests, and those of the kernels as plain Python; a table, and failure"
+	@echo "               below the targets"
 	@echo "make lint      ruff: rules and format"
 	@echo "make type      mypy, strict, on the package"
 	@echo "make bench     measure times into scripts/bench/RESULTS.md, more than an hour; beside GEMMA,"
 	@echo "               PLINK 2, BOLT-LMM, FaST-LMM (FASTLMM_PYTHON=its Python) where they are there;"
 	@echo "               BENCH='--only a,g' some of the cases, BENCH=--help all options"
 	@echo "make validate  compare with PLINK 2, GEMMA, FaST-LMM and GWAS-SSF where they are there"
+	@echo "make lock      write requirements/*.txt again; UPGRADE=--upgrade takes newer versions"
+	@echo "make audit     look for known vulnerabilities of the locked versions (needs the network)"
 
 # An interpreter that does not start, is too old or cannot make environments is passed over.
 $(BIN)/python:
@@ -35,14 +42,29 @@ $(BIN)/python:
 	echo "  make PYTHON=/path/to/python3 ..." >&2; \
 	exit 1
 
-$(VENV)/.installed: pyproject.toml | $(BIN)/python
+# Every file that is installed is known by its hash: of all platforms, Python 3.11 to 3.13. A newer
+# Python may need versions that are newer than the lock; it takes what there is.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+LOCKED := $(BIN)/python -c 'import sys; sys.exit(sys.version_info >= (3, 14))'
+
+$(VENV)/.installed: pyproject.toml requirements/run.txt | $(BIN)/python
 	@echo "installing lmmgwas into $(VENV)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@if $(LOCKED); then \
+	  $(PIP) --require-hashes --requirement requirements/run.txt && \
+	  $(PIP) --no-deps --no-build-isolation --editable .; \
+	else \
+	  $(PIP) --editable .; \
+	fi
 	@touch $@
 
-$(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
+$(VENV)/.installed-dev: pyproject.toml requirements/ci.txt | $(BIN)/python
 	@echo "installing lmmgwas and its development tools into $(VENV)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@if $(LOCKED); then \
+	  $(PIP) --require-hashes --requirement requirements/ci.txt && \
+	  $(PIP) --no-deps --no-build-isolation --editable .; \
+	else \
+	  $(PIP) --editable '.[dev]'; \
+	fi
 	@touch $(VENV)/.installed $@
 
 setup: $(VENV)/.installed-dev
@@ -67,6 +89,12 @@ test: $(VENV)/.installed-dev
 test-all: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest
 
+faults: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m faults tests/faults
+
+coverage: $(VENV)/.installed-dev
+	$(BIN)/python scripts/coverage.py
+
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -79,3 +107,21 @@ bench: $(VENV)/.installed
 
 validate: $(VENV)/.installed-dev
 	$(BIN)/python scripts/validate/run.py
+
+$(TOOLS)/.installed: | $(BIN)/python
+	@$(BIN)/python -m venv --clear $(TOOLS)
+	@$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check uv pip-audit
+	@touch $@
+
+# No host is written into the locks: where packages come from is the business of who installs them.
+LOCK = $(TOOLS)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+  --custom-compile-command "make lock" $(UPGRADE) pyproject.toml requirements/build.in
+
+lock: $(TOOLS)/.installed
+	$(LOCK) --extra dev --output-file requirements/ci.txt
+	$(LOCK) --constraint requirements/ci.txt --output-file requirements/run.txt
+
+# --strict: what could not be looked up counts as a failure, not as sound.
+audit: $(TOOLS)/.installed
+	$(TOOLS)/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
+	  --requirement requirements/ci.txt

@@ -7,6 +7,7 @@ name, its arguments, the files of the stack, and the paths that it writes to.
 import json
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
@@ -23,6 +24,8 @@ _PATHS = {
     "os.utime": 1,
     "shutil.rmtree": 1,
 }
+_IN_FOLDER = ("os.mkdir", "os.remove", "os.rmdir")
+"""The last argument is the descriptor of the folder that a path starts from, or -1."""
 _OUTWARD = (
     *("socket.", "ssl.", "http.", "urllib.", "ftplib.", "smtplib.", "poplib.", "imaplib."),
     *("nntplib.", "telnetlib.", "webbrowser.", "subprocess.", "os.system", "os.exec", "os.fork"),
@@ -46,6 +49,9 @@ def _written(event: str, arguments: tuple[Any, ...]) -> list[str]:
         named = [path] if isinstance(flags, int) and flags & _WRITING else []
     else:
         named = list(arguments[: _PATHS.get(event, 0)])
+        if event in _IN_FOLDER and arguments[-1] >= 0:
+            folder = Path(f"/proc/self/fd/{arguments[-1]}").readlink()
+            named = [folder / os.fsdecode(named[0])]
     kept = [os.fsdecode(path) for path in named if isinstance(path, str | bytes | os.PathLike)]
     return [os.path.abspath(path) for path in kept]  # noqa: PTH100 - links are not followed
 

@@ -1,5 +1,6 @@
 """Every row of the catalogue of bad input, through the command line."""
 
+import json
 import re
 from importlib import import_module
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 import pytest
 from catalogue.rows import Accepted, Elsewhere, Flagged, Refused, Row
 from conftest import Result, RunCli, Study, StudyFiles, read_tsv
+
+from lmmgwas.errors import escape_control
 
 N_ROWS = 145
 SECTIONS = ("bed", "bim", "fam", "pheno", "covar", "genotypes", "grm", "operations")
@@ -55,9 +58,20 @@ def check_accepted(end: Accepted, result: Result, files: StudyFiles, prefix: Pat
     for word in end.words:
         assert word in log
     if end.warning is not None:
-        assert f"Warning [{end.warning}]" in result.stderr
+        check_warned(end.warning, result, prefix)
     if end.look is not None:
         end.look(files, prefix)
+
+
+def check_warned(code: str, result: Result, prefix: Path) -> None:
+    """The warning is on the terminal, and in the manifest where the command writes one."""
+    sign = f"Warning [{code}]: "
+    said = [line.partition(sign)[2] for line in result.stderr.splitlines() if sign in line]
+    assert said, result.stderr
+    manifest = prefix.with_name("run.run.json")
+    if manifest.exists():
+        kept = json.loads(manifest.read_text(encoding="utf-8"))["warnings"]
+        assert set(said) <= {escape_control(text) for text in kept}
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.number}-{row.name}")
@@ -84,7 +98,8 @@ def test_strict_makes_the_warning_an_error(
 ) -> None:
     _, arguments = spoilt(row, study, tmp_path)
     result = run_cli(row.command, *arguments, "--strict")
-    assert result.exit_code != 0
+    assert result.exit_code == 5, result.stderr
+    assert "--strict makes it an error" in result.stderr
     assert {path.name for path in (tmp_path / "out").iterdir()} <= {"run.log"}
 
 

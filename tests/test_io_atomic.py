@@ -59,7 +59,7 @@ def test_a_failed_write_names_no_file(tmp_path: Path) -> None:
             outputs.temporary(tmp_path / "b")  # begun, never written
             outputs.commit()
 
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileAccessError, match=r"\[E112\] writing .*b.*failed.*is gone"):
         work()
     assert names(tmp_path) == []
 

@@ -266,4 +266,34 @@ def test_a_run_that_cannot_read_ends_with_7(
     assert "[E110]" in result.stderr
     assert "study.bed: reading variants" in result.stderr
     assert f"failed at byte 907, in variant 31: {said}" in result.stderr
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"run.log"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} <= {"run.log", ".run.work"}
+
+
+@pytest.mark.parametrize("options", [(), ("--h2", "0")], ids=["GRM", "scan"])
+@pytest.mark.parametrize("file", ["bed", "bim", "fam"])
+def test_a_run_whose_files_change_ends_with_7(
+    small_study: StudyFiles,
+    run_cli: RunCli,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+    file: str,
+) -> None:
+    """The last chromosome is read when a copy of the same content takes the name."""
+    (tmp_path / "out").mkdir()
+    path = getattr(small_study, file)
+    healthy = BedFile.read
+
+    def then_replace(bed: BedFile, index: np.ndarray) -> np.ndarray:
+        if int(index[-1]) == 239 and not path.with_name("done").exists():
+            replaced(path)
+            path.with_name("done").touch()
+        return healthy(bed, index)
+
+    monkeypatch.setattr(BedFile, "read", then_replace)
+    arguments = [*small_study.inputs, "--out", tmp_path / "out" / "run", *options]
+    result = run_cli("assoc", *arguments, "--chr", "1-4")
+    assert result.exit_code == 7, result.stderr
+    assert f"[E106] {path}: the file was changed or replaced during the run" in result.stderr
+    # What is finished may wait for --resume, which compares the inputs; nothing has a final name.
+    assert {each.name for each in (tmp_path / "out").iterdir()} <= {"run.log", ".run.work"}

@@ -23,7 +23,7 @@ def write(folder, content, name="t.txt"):
         ("#IID\nI1\n#x\n", [(None, "I1"), (None, "#x")]),
         ("IID SEX\nI1 2\n", [(None, "I1")]),
         ("001\nid\u00a0\n", [(None, "001"), (None, "id\u00a0")]),
-        ("", []),
+        ("\n", []),
         ("FID IID\n", []),
     ],
 )
@@ -53,5 +53,10 @@ def test_a_list_without_a_last_line_end_may_be_cut(tmp_path):
     (said,) = read_id_list(path).warnings
     assert said.startswith(f"{path}:2: the last line has no line end")
     assert "'S11'" in said
+    empty = write(tmp_path, "", "empty")
+    for found in (read_id_list(empty), read_name_list(empty)):
+        assert found.warnings == (
+            f"{empty}: the file is empty, without even a line end: was it cut short?",
+        )
     (said,) = read_name_list(write(tmp_path, "rs1\nrs12")).warnings
     assert "'rs12'" in said

@@ -3,7 +3,11 @@
 import numpy as np
 import pytest
 
-from lmmgwas.model.case_control import approximate_log_odds_ratio, recognise_case_control
+from lmmgwas.model.case_control import (
+    approximate_log_odds_ratio,
+    has_doubtful_zeros,
+    recognise_case_control,
+)
 
 
 @pytest.mark.parametrize(("control", "case"), [(0.0, 1.0), (1.0, 2.0)])
@@ -18,6 +22,22 @@ def test_both_codings_are_recognised(control: float, case: float) -> None:
 @pytest.mark.parametrize("values", [[0, 1, 2], [3, 7, 3], [1, 1, 1], [0, 2, 0], [0.5, 1.0]])
 def test_other_values_are_numbers(values: list[float]) -> None:
     assert recognise_case_control(np.array(values, dtype=float)) is None
+
+
+@pytest.mark.parametrize(
+    ("values", "doubtful"),
+    [
+        ([0, 1, 2], True),
+        ([2, 1, np.nan, 0, 1], True),
+        ([0, 1], False),
+        ([1, 2], False),
+        ([0, 1, 2, 3], False),
+        ([0, 1, 1.5, 2], False),
+        ([np.nan], False),
+    ],
+)
+def test_zeros_beside_1_and_2_are_doubtful(values: list[float], doubtful: bool) -> None:
+    assert has_doubtful_zeros(np.array(values, dtype=float)) is doubtful
 
 
 @pytest.mark.parametrize(

@@ -51,12 +51,21 @@ def test_numeric_columns() -> None:
     assert spans_the_same(design.basis, np.column_stack([AGE, HEIGHT]))
 
 
-@pytest.mark.parametrize("unit", [1e-12, 1.0, 1e12])
+@pytest.mark.parametrize("unit", [1e-300, 1e-160, 1e-12, 1.0, 1e12, 1e160, 1e305])
 def test_size_of_a_column_does_not_matter(unit: float) -> None:
     design = build_design(numeric(age=AGE, height=unit * HEIGHT), N)
     assert design.names == ("intercept", "age", "height")
     assert_orthonormal(design)
     assert spans_the_same(design.basis, np.column_stack([AGE, HEIGHT]))
+
+
+def test_a_column_far_from_zero_is_not_constant() -> None:
+    """Whole numbers near 1e12 are exact, so that the spread of 1e-11 of their size is, too."""
+    whole = np.round(HEIGHT)
+    design = build_design(numeric(age=AGE, id=1e12 + whole), N)
+    assert design.names == ("intercept", "age", "id")
+    assert_orthonormal(design)
+    assert spans_the_same(design.basis, np.column_stack([AGE, whole]))
 
 
 def test_year_and_its_square_are_both_kept() -> None:
@@ -129,6 +138,7 @@ def test_indicator_that_repeats_a_numeric_column_is_dropped() -> None:
 def test_one_level_is_no_column() -> None:
     design = build_design((CategoricalCovariate("site", ("a",) * N),), N)
     assert design.names == ("intercept",)
+    assert [(d.name, d.combination) for d in design.dropped] == [("site", "intercept")]
 
 
 def test_level_with_one_sample_is_reported() -> None:
@@ -139,8 +149,9 @@ def test_level_with_one_sample_is_reported() -> None:
 
 def test_too_many_levels() -> None:
     labels = tuple(f"L{i % 7}" for i in range(N))  # 60 // 10 = 6 are allowed
-    with pytest.raises(DegenerateError, match=r"E505.*7 levels"):
-        build_design((CategoricalCovariate("id", labels),), N)
+    with pytest.raises(DegenerateError, match=r"E505.*7 levels") as caught:
+        build_design((CategoricalCovariate("id", labels, "covar.tsv:1:3"),), N)
+    assert caught.value.problems[0].where == "covar.tsv:1:3"
     allowed = tuple(f"L{i % 6}" for i in range(N))
     assert build_design((CategoricalCovariate("id", allowed),), N).basis.shape[1] == 6
 

@@ -45,7 +45,14 @@ def test_trait_that_differs_by_rounding_only_is_refused() -> None:
         standardise_trait("bmi", values)
 
 
-@pytest.mark.parametrize("unit", [1e-160, 1e155])
+@pytest.mark.parametrize("power", [-400, -40, 0, 40, 400])
+def test_a_power_of_two_changes_no_digit(power: int) -> None:
+    one, two = standardise_trait("t", VALUES), standardise_trait("t", np.ldexp(VALUES, power))
+    assert one.values.tobytes() == two.values.tobytes()
+    assert (two.mean, two.sd) == (math.ldexp(one.mean, power), math.ldexp(one.sd, power))
+
+
+@pytest.mark.parametrize("unit", [1e-307, 1e-160, 1e155, 9e305])
 def test_spread_out_of_range_is_refused(unit: float) -> None:
     with pytest.raises(DegenerateError, match=r"E414.*change its unit"):
         standardise_trait("bmi", unit * VALUES)

@@ -221,7 +221,7 @@ def test_every_file_cut_at_every_byte(inputs: list[Input], figures: Callable[[st
     n_offsets = sum(found.values())
     counts = ", ".join(f"{found[kind]:,} {kind}" for kind in sorted(found))
     figures(f"truncation: {n_offsets:,} offsets of {len(inputs)} files: {counts}")
-    assert wrong == []
+    assert not wrong, "\n".join(wrong)
     assert n_offsets >= LEAST_OFFSETS
     assert found["refused"] > 0.95 * n_offsets
 
@@ -246,7 +246,7 @@ def test_a_sample_of_cuts_through_the_command_line(
             wrong.append(f"{item.name} cut to {size} bytes: {ending}: {said}")
     counts = ", ".join(f"{found[kind]} {kind}" for kind in sorted(found))
     figures(f"truncation through the command line: {len(chosen)} offsets: {counts}")
-    assert wrong == []
+    assert not wrong, "\n".join(wrong)
     assert len(chosen) >= SAMPLED
 
 

@@ -27,7 +27,7 @@ _UNNAMED = "results"
 @check_options
 @click.option("--log", metavar="FILE", help="Write what is said to this file, too.")
 @click.pass_context
-def command(context: click.Context, **given: Any) -> None:
+def command(context: click.Context, /, **given: Any) -> None:
     """Look for everything that can fail in `assoc`, and estimate memory, time and disk.
 
     Takes the options of `assoc`, does none of its work and writes no file. The report goes to the

@@ -12,9 +12,10 @@ import click
 from lmmgwas import __version__, stop
 from lmmgwas.cli.watch import EXIT_CODES, describe
 from lmmgwas.errors import LmmgwasError
+from lmmgwas.io.writing import remedy
 from lmmgwas.numerics.processor import prepare_blas
 
-_COMMANDS = ("assoc", "check", "grm", "plot", "example")
+_COMMANDS = ("assoc", "check", "grm", "plot", "example", "selftest")
 
 _EPILOG = """
 \b
@@ -115,7 +116,7 @@ def _explain(error: Exception) -> tuple[str, int]:
     if isinstance(error, MemoryError):
         return f"[E137] not enough memory ({error}): use fewer samples, or a larger machine", 137
     if isinstance(error, OSError):
-        return f"[E112] reading or writing failed: {error}", 7
+        return f"[E112] reading or writing failed: {error}; {remedy(error)}", 7
     return (
         f"[E999] a bug of ours ({type(error).__name__}: {error}): no result was written; "
         "please report it with what the same command prints under --debug",

@@ -9,11 +9,13 @@ import contextlib
 import filecmp
 import os
 import secrets
+import zlib
 from pathlib import Path
 from types import TracebackType
 
 from lmmgwas import stop
 from lmmgwas.errors import FileAccessError, OutputExistsError, UsageError
+from lmmgwas.io.writing import flush, reason, remedy, rename, write_error
 
 _TEMPORARY_LENGTH = 16
 
@@ -39,8 +41,8 @@ class OutputSet:
 
     def require_free(self, finals: list[Path]) -> None:
         """Raise before any work when a final name is taken or cannot be written."""
-        for folder in dict.fromkeys(path.parent for path in finals):
-            _probe(folder)
+        for folder, path in {path.parent: path for path in reversed(finals)}.items():
+            _probe(folder, self._token if self._folder is None else path.name)
         for path in finals:
             longest = os.pathconf(path.parent, "PC_NAME_MAX") - _TEMPORARY_LENGTH
             if len(os.fsencode(path.name)) > longest:
@@ -85,7 +87,7 @@ class OutputSet:
         """Drop a file that will not be written after all."""
         temporary = self._pending.pop(final, None)
         if temporary is not None:
-            temporary.unlink(missing_ok=True)
+            _drop(temporary)
 
     def write_text(self, final: Path, text: str) -> None:
         """Write a small text file, UTF-8 with newlines as they are."""
@@ -93,22 +95,22 @@ class OutputSet:
             with self.temporary(final).open("w", encoding="utf-8", newline="") as stream:
                 stream.write(text)
         except OSError as error:
-            raise FileAccessError("E112", f"writing {final} failed: {error.strerror}") from error
+            raise write_error(self.temporary(final), error, name=final) from error
 
     def commit(self) -> None:
         """Give every file its final name, in the order in which they were begun."""
         stop.obey()
         for final, temporary in self._pending.items():
             if self._durable:
-                _flush(temporary)
+                flush(temporary)
             if not self.overwrite and not self._may_replace(final, temporary):
                 raise OutputExistsError("E113", f"{final} appeared while the run was working")
         with stop.held_off():
             for final, temporary in self._pending.items():
-                temporary.replace(final)
+                rename(temporary, final)
         if self._durable:
             for folder in dict.fromkeys(path.parent for path in self._pending):
-                _flush(folder)
+                flush(folder)
         self._pending.clear()
 
     def _may_replace(self, final: Path, temporary: Path) -> bool:
@@ -148,17 +150,30 @@ def write_whole(path: Path, content: bytes) -> None:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        temporary.replace(path)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise FileAccessError("E112", f"writing {path} failed: {error.strerror}") from error
-
-
-def _probe(folder: Path) -> None:
-    """Create and remove a file, the only honest test of a folder."""
-    probe = folder / f".lmmgwas.{secrets.token_hex(4)}.tmp"
+        raised = write_error(temporary, error, name=path)
+        _drop(temporary)
+        raise raised from error
     try:
+        rename(temporary, path)
+    except FileAccessError:
+        _drop(temporary)
+        raise
+
+
+def _drop(temporary: Path) -> None:
+    with contextlib.suppress(OSError):
+        temporary.unlink(missing_ok=True)
+
+
+def _probe(folder: Path, name: str) -> None:
+    """Create and remove a file, the only honest test of a folder.
+
+    A run that is killed in between leaves it; the next run under the same name removes it.
+    """
+    probe = folder / f".lmmgwas.{zlib.crc32(os.fsencode(name)):08x}.tmp"
+    try:
+        probe.unlink(missing_ok=True)
         probe.touch(exist_ok=False)
         probe.unlink()
     except FileNotFoundError as error:
@@ -167,14 +182,6 @@ def _probe(folder: Path) -> None:
         ) from error
     except OSError as error:
         raise FileAccessError(
-            "E111", f"cannot write into the output folder {folder}: {error.strerror}"
+            "E111",
+            f"cannot write into the output folder {folder}: {reason(error)}; {remedy(error)}",
         ) from error
-
-
-def _flush(path: Path) -> None:
-    """Wait until a file, or a folder's entries, are on disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

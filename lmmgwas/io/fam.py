@@ -34,7 +34,9 @@ def read_fam(path: str | Path) -> tuple[Samples, Remarks]:
     """
     file = read_text(path)
     # bytes.split() splits at blanks and tabs only; str.split() would also at Unicode blanks.
-    lines = file.body.rstrip(b" \t\n").split(b"\n") if file.body.strip(b" \t\n") else []
+    lines = file.body.split(b"\n")
+    while lines and not lines[-1].strip(b" \t"):
+        lines.pop()
     if is_plink2_text(file.body) or (lines and lines[0].split()[:2] == [b"FID", b"IID"]):
         message = "this is a .psam or .pvar, or line 1 is a header, which a .fam does not have"
         remedy = "convert the file set with plink2 --make-bed, or remove line 1"

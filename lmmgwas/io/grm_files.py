@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from lmmgwas.errors import FileAccessError, FormatError, MismatchError
 from lmmgwas.io.text import read_text
+from lmmgwas.io.writing import write_error
 from lmmgwas.model.grm import Grm, PackedPart
 from lmmgwas.model.spectrum import SpectralDecomposition
 
@@ -85,7 +86,7 @@ def write_triangle(path: Path, rows: Iterable[NDArray[np.float32]]) -> None:
             for row in rows:
                 stream.write(np.ascontiguousarray(row, dtype="<f4").data)
     except OSError as error:
-        raise FileAccessError("E705", f"cannot write {path}: {error.strerror}") from error
+        raise write_error(path, error, "E705") from error
 
 
 def open_grm(prefix: Path) -> tuple[Grm, dict[str, Any] | None]:
@@ -167,9 +168,12 @@ def _read_manifest(path: Path) -> dict[str, Any]:
 
 def write_eigen(path: Path, decomposition: SpectralDecomposition) -> None:
     """Keep a decomposition: one array of n + 1 rows."""
-    with path.open("wb") as stream:
-        stacked = np.vstack([decomposition.S[None, :], decomposition.U])
-        np.save(stream, stacked, allow_pickle=False)
+    stacked = np.vstack([decomposition.S[None, :], decomposition.U])
+    try:
+        with path.open("wb") as stream:
+            np.save(stream, stacked, allow_pickle=False)
+    except OSError as error:
+        raise write_error(path, error, "E705") from error
 
 
 def read_eigen(path: Path, n: int, grm_scale: float) -> SpectralDecomposition | None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lmmgwas.errors import FormatError, Problem
 from lmmgwas.io.last_line import unfinished
-from lmmgwas.io.text import read_text, shown
+from lmmgwas.io.text import TextFile, read_text, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ def read_id_list(path: str | Path) -> SampleList:
     file = read_text(path)
     rows = [(k, line.split()) for k, line in enumerate(file.body.split(b"\n"), 1) if line.strip()]
     if not rows:
-        return SampleList((), ())
+        return SampleList((), _cut(file, "blanks"))
     first = rows[0][1]
     iid_only = first[0] in (b"IID", b"#IID")
     if iid_only or (first[0] in (b"FID", b"#FID") and first[1:2] == [b"IID"]):
@@ -56,8 +56,9 @@ def read_id_list(path: str | Path) -> SampleList:
         found.append((None, ids[0]) if n_ids == 1 else ("" if ids[0] == "0" else ids[0], ids[1]))
     if problems:
         raise FormatError.of(problems)
-    cut = unfinished(file, f"sample {shown(found[-1][1])}" if found else "a header")
-    return SampleList(tuple(found), () if cut is None else (cut,))
+    return SampleList(
+        tuple(found), _cut(file, f"sample {shown(found[-1][1])}" if found else "a header")
+    )
 
 
 def read_name_list(path: str | Path) -> NameList:
@@ -65,5 +66,9 @@ def read_name_list(path: str | Path) -> NameList:
     file = read_text(path)
     lines = (line.split(maxsplit=1) for line in file.body.split(b"\n"))
     names = tuple(words[0].decode("utf-8") for words in lines if words)
-    cut = unfinished(file, f"the name {shown(names[-1])}" if names else "blanks")
-    return NameList(names, () if cut is None else (cut,))
+    return NameList(names, _cut(file, f"the name {shown(names[-1])}" if names else "blanks"))
+
+
+def _cut(file: TextFile, read: str) -> tuple[str, ...]:
+    warning = unfinished(file, read)
+    return () if warning is None else (warning,)

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from lmmgwas.errors import FileAccessError, OutputExistsError
+from lmmgwas.io.writing import patiently, reason, remedy
 
 _JOBS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
 _ATTEMPTS = 3  # the folder, or a lock, may go while we look
+_DRAFT, _ASIDE = "new", "old"
 
 
 class Lock:
@@ -40,6 +42,7 @@ class Lock:
             if _create(path, json.dumps(holder).encode()):
                 lock = cls(path, str(holder["token"]))
                 if lock.is_held():
+                    lock.sweep()
                     return lock
             found = _read(path)
             if found is None:
@@ -57,8 +60,17 @@ class Lock:
     def release(self) -> None:
         """Give it back; one that was taken from us stays."""
         if self.is_held():
+            self.sweep()
             with contextlib.suppress(OSError):
                 self._path.unlink()
+
+    def sweep(self) -> None:
+        """Remove what runs left that were killed while they asked for the lock."""
+        with contextlib.suppress(OSError):
+            for stray in self._path.parent.glob(f"{self._path.name}.*"):
+                # Ours may have been put aside by mistake, and is on its way back.
+                if (_read(stray) or {}).get("token") != self._token:
+                    stray.unlink(missing_ok=True)
 
 
 def _self() -> dict[str, Any]:
@@ -102,30 +114,44 @@ def _is_gone(holder: dict[str, Any]) -> bool:
 
 def _create(path: Path, content: bytes) -> bool:
     """Make the lock, whole, unless there is one; make its folder, private, where there is none."""
-    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    draft = _beside(path, _DRAFT)
     try:
         _make_folder(path.parent)
         _create_exclusively(draft, content)
         try:
             _require_private(path.parent, draft)
-            os.link(draft, path)
-        except FileExistsError:
-            return False
-        except OSError:  # no hard links on this file system
-            return _create_exclusively(path, content)
+            return _link(draft, path, content)
         finally:
             draft.unlink(missing_ok=True)
     except FileNotFoundError as error:
         if path.parent.parent.is_dir():
-            return False  # another run has just removed the folder
+            return False  # another run has just removed the folder, or our draft
         folder = path.parent.parent
         raise FileAccessError(
             "E111", f"the output folder {folder} does not exist: create it, or change --out"
         ) from error
     except OSError as error:
         raise FileAccessError(
-            "E111", f"cannot write into the output folder {path.parent.parent}: {error.strerror}"
+            "E111",
+            f"cannot write into the output folder {path.parent.parent}: {reason(error)}; "
+            f"{remedy(error)}",
         ) from error
+
+
+def _beside(path: Path, kind: str) -> Path:
+    return path.with_name(f"{path.name}.{secrets.token_hex(4)}.{kind}")
+
+
+def _link(draft: Path, path: Path, content: bytes) -> bool:
+    """Give the draft the lock's name, too; false where somebody else has it."""
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        return draft.stat().st_nlink > 1  # over a network the first answer may have been lost
+    except FileNotFoundError:
+        raise
+    except OSError:  # no hard links on this file system
+        return _create_exclusively(path, content)
     return True
 
 
@@ -164,15 +190,19 @@ def _create_exclusively(path: Path, content: bytes) -> bool:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         return False
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(content)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+    except OSError:
+        path.unlink(missing_ok=True)  # one that says nothing would bar everybody
+        raise
     return True
 
 
 def _read(path: Path) -> dict[str, Any] | None:
     """What a lock says; empty where that is nothing of ours, None where there is no lock."""
     try:
-        found = json.loads(path.read_bytes())
+        found = json.loads(patiently(path.read_bytes))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError):
@@ -182,7 +212,7 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 def _remove(path: Path, found: dict[str, Any]) -> None:
     """Remove the lock that was read; one that replaced it meanwhile is put back."""
-    aside = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    aside = _beside(path, _ASIDE)
     with contextlib.suppress(OSError):
         path.rename(aside)
         if _read(aside) == found:

@@ -20,6 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmmgwas.errors import FileAccessError
+from lmmgwas.io.text import access_error
+from lmmgwas.io.writing import rename, write_error
 
 _MAGIC = b"lmmshrd1"
 _TAIL = struct.Struct("<QQ8s")
@@ -65,9 +67,9 @@ class ShardWriter:
             self._stream.flush()
             os.fsync(self._stream.fileno())
             self._stream.close()
-            self._temporary.replace(self._path)
         except OSError as error:
             raise self._failed(error) from error
+        rename(self._temporary, self._path)
 
     def close(self) -> None:
         """Let go of what was not committed."""
@@ -84,7 +86,7 @@ class ShardWriter:
             raise self._failed(error) from error
 
     def _failed(self, error: OSError) -> FileAccessError:
-        return FileAccessError("E112", f"writing {self._path} failed: {error.strerror or error}")
+        return write_error(self._temporary, error, name=self._path)
 
 
 class Shard:
@@ -121,13 +123,19 @@ class Shard:
         return cls(path, index.reshape(rows, -1) if rows else index.reshape(0, 0), about["closing"])
 
     def parts(self, pieces: NDArray[np.int64], n_parts: int) -> "list[list[bytes]]":
-        """Return the parts of some pieces, all of the file's where that is asked."""
+        """Return the parts of some pieces, all of the file's where that is asked.
+
+        Raises FileAccessError (E110).
+        """
         found = []
-        with self.path.open("rb") as stream:
-            for row in pieces.tolist():
-                lengths = self.index[row, -n_parts:].tolist()
-                stream.seek(int(self.index[row, -n_parts - 1]))
-                found.append([stream.read(length) for length in lengths])
+        try:
+            with self.path.open("rb") as stream:
+                for row in pieces.tolist():
+                    lengths = self.index[row, -n_parts:].tolist()
+                    stream.seek(int(self.index[row, -n_parts - 1]))
+                    found.append([stream.read(length) for length in lengths])
+        except OSError as error:
+            raise access_error(self.path, error) from error
         return found
 
 

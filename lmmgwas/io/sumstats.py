@@ -19,6 +19,7 @@ from lmmgwas.io.bgzf import END, compress_blocks, virtual_offsets
 from lmmgwas.io.row_kernels import DECIMAL_P_FROM
 from lmmgwas.io.row_text import Lines, VariantText
 from lmmgwas.io.tabix import TBI_LIMIT, TabixIndex, Windows
+from lmmgwas.io.writing import write_error
 from lmmgwas.model.case_control import approximate_log_odds_ratio
 from lmmgwas.model.chromosomes import Chromosome
 from lmmgwas.model.genotypes import KEPT, Indices, Variants
@@ -170,7 +171,7 @@ class BlockedTable:
         try:
             self._stream = path.open("wb")
         except OSError as error:
-            raise FileAccessError("E111", f"cannot write {path}: {error.strerror}") from error
+            raise write_error(path, error, "E111") from error
         self._size = 0  # in bytes
         self._append(compress_blocks(("\t".join(header) + "\n").encode()))
 
@@ -192,7 +193,7 @@ class BlockedTable:
         self._size += len(data)
 
     def _failed(self, error: OSError) -> FileAccessError:
-        return FileAccessError("E112", f"writing {self.path} failed: {error}")
+        return write_error(self.path, error)
 
     def close(self) -> None:
         """Write what is left and the end-of-file block."""
@@ -211,7 +212,7 @@ class BlockedTable:
         try:
             path.write_bytes(data)
         except OSError as error:
-            raise FileAccessError("E112", f"indexing {self.path} failed: {error}") from error
+            raise write_error(path, error) from error
 
 
 def index_suffix(largest_position: int) -> str:

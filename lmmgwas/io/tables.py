@@ -34,6 +34,10 @@ class Table:
         """Return file:line:field of a value, line and field counted from 1."""
         return f"{self.path}:{self.line[row]}:{self._field(name)}"
 
+    def place_of_iid(self, row: int) -> str:
+        """Return file:line:field of the IID of a row."""
+        return f"{self.path}:{self.line[row]}:{1 if self.fid is None else 2}"
+
     def heading(self, name: str) -> str:
         """Return file:1:field of a column."""
         return f"{self.path}:1:{self._field(name)}"
@@ -172,17 +176,16 @@ def _refuse_ragged(
 def _refuse_duplicates(table: Table) -> None:
     first: dict[tuple[str, str], int] = {}
     problems = []
-    column = 1 if table.fid is None else 2
     for row, iid in enumerate(table.iid):
-        where = f"{table.path}:{table.line[row]}:{column}"
         if not iid:
-            problems.append(Problem("E406", "the IID is empty: give the sample its ID", where))
+            message = "the IID is empty: give the sample its ID"
+            problems.append(Problem("E406", message, table.place_of_iid(row)))
             continue
         earlier = first.setdefault(("" if table.fid is None else table.fid[row], iid), row)
         if earlier != row:
             lines = f"lines {table.line[earlier]} and {table.line[row]}"
             message = f"sample {table.sample(row)} is on {lines}: remove one of them"
-            problems.append(Problem("E407", message, where))
+            problems.append(Problem("E407", message, table.place_of_iid(row)))
     if problems:
         raise FormatError.of(problems)
 

@@ -50,8 +50,12 @@ class Workspace:
 
     def __enter__(self) -> "Workspace":
         self._lock = Lock.acquire(self.folder / "lock", break_lock=self._break_lock)
-        _clear(self.files)
-        self.files.mkdir(mode=0o700, exist_ok=True)
+        try:
+            _clear(self.files)
+            self.files.mkdir(mode=0o700, exist_ok=True)
+        except BaseException:
+            self._leave(keep=True)
+            raise
         return self
 
     def __exit__(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lmmgwas.errors import NumericalError
 from lmmgwas.model.genotypes import Calls
-from lmmgwas.model.grm import Packed
+from lmmgwas.model.grm import Grm, Packed, PackedPart
 from lmmgwas.model.kernel_products import triangle_product
 from lmmgwas.numerics.jit import kernel
 
@@ -74,8 +74,7 @@ class SumCheck:
     """The products that a sum Z Z' must have; of a group, and of all groups so far."""
 
     def __init__(self, n_samples: int) -> None:
-        signs = np.random.default_rng(_SEED).integers(0, 2, size=n_samples)
-        self._signs = (2 * signs - 1).astype(np.int8)
+        self._signs = _random_signs(n_samples)
         self._group = np.zeros(n_samples)
         self._all = np.zeros(n_samples)
 
@@ -116,17 +115,9 @@ class SumCheck:
         threads: int,
     ) -> None:
         """values (n (n + 1) / 2,) are means over n_variants, or over each pair's own count."""
-        n = self._signs.size
-        signs = self._signs.astype(np.float64)
-        found = triangle_product(values, counts, signs, threads)
-        at = np.arange(n) * np.arange(3, n + 3) // 2
-        diagonal = values[at].astype(np.float64)
-        if counts is None:
-            found *= n_variants
-            diagonal *= n_variants
-        else:
-            diagonal *= counts[at]
-        error = relative_error(found - expected, float(diagonal.mean()))
+        part = PackedPart(values, n_variants, counts)
+        found = _sum_times(part, self._signs.astype(np.float64), threads)
+        error = relative_error(found - expected, _mean_diagonal(part, self._signs.size))
         if not error <= BOUND:
             raise NumericalError(
                 "E903",
@@ -149,3 +140,33 @@ def relative_error(difference: Array, mean_diagonal: float) -> float:
         return 0.0
     size = abs(mean_diagonal) * np.sqrt(difference.size)
     return largest / size if size > 0.0 else float("inf")
+
+
+def parts_error(grm: Grm, threads: int = 1) -> float:
+    """Return how far the parts of a set are from adding up to its whole.
+
+    The largest element of (S - sum of S_c) r over the mean diagonal and sqrt(n), r of random
+    signs and S the mean times its count of variants.
+    """
+    n = len(grm.iid)
+    signs = _random_signs(n).astype(np.float64)
+    whole = _sum_times(grm.whole, signs, threads)
+    parts = sum(_sum_times(part, signs, threads) for part in grm.parts.values())
+    diagonal = _mean_diagonal(grm.whole, n)
+    return relative_error(np.asarray(whole - parts), diagonal)
+
+
+def _sum_times(part: PackedPart, signs: Array, threads: int) -> Array:
+    product = triangle_product(part.values, part.counts, signs, threads)
+    return product if part.counts is not None else product * part.n_variants
+
+
+def _mean_diagonal(part: PackedPart, n: int) -> float:
+    at = np.arange(n) * np.arange(3, n + 3) // 2
+    counts = part.n_variants if part.counts is None else part.counts[at].astype(np.float64)
+    return float((part.values[at].astype(np.float64) * counts).mean())
+
+
+def _random_signs(n_samples: int) -> NDArray[np.int8]:
+    signs = np.random.default_rng(_SEED).integers(0, 2, size=n_samples)
+    return (2 * signs - 1).astype(np.int8)

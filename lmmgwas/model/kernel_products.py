@@ -160,14 +160,15 @@ class CentredKernel:
         out = np.zeros_like(rows)
         for first, panel in self._panels():
             stop = first + len(panel)
-            left, own = panel[:, :first], np.tril(panel[:, first:stop])
-            own += np.tril(own, -1).T
+            left, lower = panel[:, :first], panel[:, first:stop]
+            own = lower + lower.T  # above the diagonal it is zero
+            np.fill_diagonal(own, lower.diagonal())
             out[:, first:stop] += rows[:, :first] @ left.T + rows[:, first:stop] @ own
             out[:, :first] += rows[:, first:stop] @ left
         return out
 
     def _panels(self) -> Iterator[tuple[int, Array]]:
-        """Yield rows of A's lower triangle: the first of them, and (p, n) of which 0..i count."""
+        """Yield rows of A's lower triangle, zero above it: the first of them, and (p, n)."""
         n = self.n_samples
         sums = np.empty((_PANEL, n))
         counted = np.empty((_PANEL, n) if self._pairwise else (1, 1))

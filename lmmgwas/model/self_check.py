@@ -217,17 +217,24 @@ class Tolerance:
     chi2: float = 0.0
 
 
-def rounding_of(precision: Precision, n_samples: int, h2: float) -> float:
+def rounding_of(
+    precision: Precision, n_samples: int, h2: float, largest_eigenvalue: float | None
+) -> float:
     """Return the error of t that rounding may leave.
 
     Float32 tiles: largest seen 1.2e-6 at n = 550 and h2 from 0 to 0.98, and it grows as sqrt(n);
     float64: 1e-13. What is allowed is twenty times as much, and no less than 1e-8: a fault of
-    memory or arithmetic is larger by orders of magnitude. Near h2 = 1, where tiles are double,
-    rounding of the GRM on file weighs by 1 / (1 - h2).
+    memory or arithmetic is larger by orders of magnitude.
+
+    `largest_eigenvalue` is that of K where V^-1 rests on its eigenvalues, None for a Cholesky
+    factor: eigenvalues that are negative by rounding of the file are taken as 0, and along
+    them V is off by up to 1e-7 of the largest (seen: 2e-7 at K of rank n/2, largest 30).
     """
     root = math.sqrt(n_samples)
     base = 1e-5 + 3e-7 * root if precision is Precision.SINGLE else 1e-8 + 3e-10 * root
-    return base + (1e-7 / (1.0 - h2) if h2 > 0.9 else 0.0)
+    if largest_eigenvalue is None:
+        return base
+    return base + 1e-7 * max(largest_eigenvalue, 10.0) * h2 / (1.0 - h2)
 
 
 def deviations(found: Values, again: Values, tolerance: Tolerance, dof: int) -> Array:

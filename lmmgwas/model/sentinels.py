@@ -42,11 +42,12 @@ def find_sentinels(values: NDArray[np.float64]) -> tuple[Sentinel, ...]:
     spread = float(np.median(away)) or float(np.median(away[away > 0.0]))
     distance = (places - centre) / spread
     suspect = (counts >= MIN_REPEATS) & (np.abs(distance) > FAR)
-    tail = distance[~suspect]
+    plain = np.ones(levels.size, dtype=np.bool_)
     found = []
-    for k in np.flatnonzero(suspect).tolist():
+    for k in sorted(np.flatnonzero(suspect).tolist(), key=lambda k: abs(distance[k])):
         # As shares of the way from the median to this value; 1 is the value itself.
-        way = tail / distance[k]
+        way = distance[plain] / distance[k]
         if not ((way >= 0.5) & (way < 1.0)).any():
+            plain[k] = False
             found.append(Sentinel(float(levels[k]), int(counts[k]), abs(float(distance[k]))))
     return tuple(found)

@@ -202,6 +202,5 @@ def _free(root: Path, use: MemoryUse) -> Iterator[MemoryLimit]:
     """What the machine has left, without swapping."""
     found = _fields(root / "proc/meminfo").get("MemAvailable")
     if found is not None:
-        yield MemoryLimit(
-            "what is free on this machine (/proc/meminfo)", found * _KIB + use.anonymous
-        )
+        source = "free memory of this machine (/proc/meminfo)"
+        yield MemoryLimit(source, found * _KIB + use.anonymous)

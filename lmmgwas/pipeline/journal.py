@@ -69,7 +69,7 @@ class Journal:
         key = _digest(facts)
         path = workspace.study / "journal.json"
         if run.resume and path.exists():
-            kept = json.loads(path.read_bytes())
+            kept = _read(path)
             _require_same(kept["facts"], facts, workspace)
             outputs.overwrite |= bool(kept["overwrite"])
             workspace.owns_study = True
@@ -78,6 +78,7 @@ class Journal:
         if run.resume and not run.overwrite:
             if _is_complete(run, key):
                 log.say(f"The study is complete already: {run.path('.run.json')}")
+                workspace.owns_study = True  # what a kill left while it was being removed
                 return None
             outputs.require_free_of_others()
             log.say("Note: --resume finds no interrupted run under this name; it begins")
@@ -111,6 +112,20 @@ def _begin(workspace: Workspace, facts: dict[str, Any], *, overwrite: bool) -> N
     workspace.owns_study = True
     content = json.dumps({"facts": facts, "overwrite": overwrite}, indent=1)
     write_whole(workspace.study / "journal.json", content.encode())
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return a journal that is there. Raises MismatchError (E116) where it says nothing."""
+    try:
+        kept: dict[str, Any] = json.loads(path.read_bytes())
+        _ = kept["facts"], kept["overwrite"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise MismatchError(
+            "E116",
+            f"{path} is damaged: it does not say which study the finished steps belong to; begin "
+            "anew with --overwrite, without --resume",
+        ) from error
+    return kept
 
 
 def _facts(run: RunOptions, inputs: list[dict[str, Any]]) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def _is_whole(folder: Path, note: Path) -> bool:
         return found == {Path(file["path"]).name for file in known} and all(
             describe_file(folder / Path(file["path"]).name) == file for file in known
         )
-    except (OSError, ValueError):
+    except (OSError, ValueError, FileAccessError):
         return False
 
 
@@ -93,7 +93,8 @@ class _Checksums:
 
     def _work(self) -> None:
         found = []
-        with contextlib.suppress(OSError):  # a note less is a GRM built again, nothing worse
+        # A note less is a GRM built again, nothing worse.
+        with contextlib.suppress(OSError, FileAccessError):
             for path in sorted(self._folder.iterdir()):
                 if self._stopped.is_set():
                     return

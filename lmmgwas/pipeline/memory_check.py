@@ -31,7 +31,10 @@ _RESERVED_BY_THREAD = {Counted.RESIDENT: 0, Counted.DATA: 16 * _MIB, Counted.ADD
 
 def gibibytes(size: int) -> str:
     """Return bytes as a person reads them."""
-    return f"{size / _GIB:,.1f} GiB" if size >= _GIB else f"{size / _MIB:,.0f} MiB"
+    if size < _GIB:
+        return f"{size / _MIB:,.0f} MiB"
+    digits = 2 if size < 10 * _GIB else 1
+    return f"{size / _GIB:,.{digits}f} GiB"
 
 
 def resident_bytes() -> int:

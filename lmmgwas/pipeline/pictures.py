@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from lmmgwas.errors import FileAccessError
 from lmmgwas.io.atomic import OutputSet
 from lmmgwas.io.read_sumstats import as_written
 from lmmgwas.io.sumstats import marker_ids
@@ -101,7 +102,8 @@ def draw_plots(
 ) -> None:
     """Write the plots of a finished trait; one that fails never costs a table.
 
-    `lines` holds threshold and suggestive p.
+    `lines` holds threshold and suggestive p. Raises FileAccessError where the disk fails: then
+    --resume draws them.
     """
     suffixes = plot_suffixes(plots)
     if not suffixes or output.n_tested == 0:
@@ -109,6 +111,8 @@ def draw_plots(
     try:
         picture = _picture_of(output, selected, leads, whole, lines)
         draw_pictures(picture, suffixes, output.files.plot, outputs)
+    except FileAccessError:
+        raise
     except Exception as error:
         # Results are safe by now, and no picture is worth them.
         for kind in ("manhattan", "qq"):

@@ -176,14 +176,14 @@ def _report_design(design: Design, log: Logbook) -> None:
                 "samples, as the intercept is",
             )
             continue
-        text = (
-            f"covariate column {column.name} was dropped: it is a combination of "
-            f"{column.combination}"
-        )
         try:
-            log.warn("W501", text)
+            log.warn(
+                "W501",
+                f"covariate column {column.name} was dropped: it is a combination of "
+                f"{column.combination}",
+            )
         except StrictWarningError as error:
-            raise DegenerateError("E501", f"{text}; --strict refuses that") from error
+            raise DegenerateError("E501", error.problems[0].message) from error
     if design.singletons:
         shown = ", ".join(design.singletons[:5])
         log.warn("W505", f"levels with one sample, which is fitted exactly: {shown}")

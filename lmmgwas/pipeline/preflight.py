@@ -24,7 +24,7 @@ from lmmgwas.pipeline.inputs import Genotypes, choose_variants, open_genotypes
 from lmmgwas.pipeline.join import read_study_tables
 from lmmgwas.pipeline.logbook import Logbook
 from lmmgwas.pipeline.memory_check import refuse_hopeless, require_memory
-from lmmgwas.pipeline.options import AssocJob
+from lmmgwas.pipeline.options import AssocJob, FileSet
 from lmmgwas.pipeline.plan import (
     PlannedAnalysis,
     TraitChoices,
@@ -57,18 +57,19 @@ def plan_study(job: AssocJob, log: Logbook, outputs: OutputSet) -> Study:
     log.say(describe_flow(flow, tables, needs_grm=grm is not None))
     choices = TraitChoices(job.model.rint, job.test.hwe_of_all)
     plans = plan_analyses(genotypes, tables, flow, grm, choices, log)
-    _say_hwe(job, genotypes, plans, log)
-    if grm is not None and job.model.loco and job.model.h2 != 0.0:
-        _require_loco(grm, autosomal_groups(variants))
-    _warn_unknown_sex(genotypes, variants, plans, log)
-    if not job.model.loco:
-        log.say("LOCO is off: each variant is tested against a GRM that contains it")
     # Of the whole file: a run of one chromosome must not get a line of its own.
     threshold = significance(
         job.model, len(genotypes.variants), is_human=job.genotypes.karyotype.is_human
     )
     study = Study(job, genotypes, variants, tables, flow, plans, grm, threshold)
-    _require_room(study, log)
+    given = _given_grm(grm)
+    _require_room(study, given, log)
+    if grm is not None and job.model.loco and job.model.h2 != 0.0:
+        _require_loco(grm, given, autosomal_groups(variants))
+    _say_hwe(job, genotypes, plans, log)
+    _warn_unknown_sex(genotypes, variants, plans, log)
+    if not job.model.loco:
+        log.say("LOCO is off: each variant is tested against a GRM that contains it")
     return study
 
 
@@ -80,20 +81,26 @@ def _refuse_early(job: AssocJob) -> None:
             "E111",
             f"--tmpdir {tmpdir} is no folder that can be written to: create it, or change it",
         )
-    builds = job.model.grm is None and job.model.grm_bfile is None and job.model.h2 != 0.0
-    refuse_hopeless(job.genotypes, job.grm if builds else None, job.run)
+    builds = job.model.grm is None and job.model.h2 != 0.0
+    genotypes = job.genotypes
+    if job.model.grm_bfile is not None:
+        genotypes = replace(genotypes, files=FileSet.of(job.model.grm_bfile, None, None, None))
+    refuse_hopeless(genotypes, job.grm if builds else None, job.run)
 
 
 def size_of(study: Study) -> RunSize:
     """Return how large a study is, as things stand now."""
-    given = _given_grm(study.grm)
+    return _size(study, _given_grm(study.grm))
+
+
+def _size(study: Study, given: Grm | None) -> RunSize:
     n_file = len(study.genotypes.samples)
     return study_size(study.job, n_file, study.variants, study.plans, study.grm, given)
 
 
-def _require_room(study: Study, log: Logbook) -> None:
+def _require_room(study: Study, given: Grm | None, log: Logbook) -> None:
     """Refuse what does not fit into memory (E137) or onto the disk (E118)."""
-    size, run = size_of(study), study.job.run
+    size, run = _size(study, given), study.job.run
     require_memory(size, run, log)
     there = bytes_of(run.out.with_name(f".{run.out.name}.work")) if run.resume else 0
     n_traits = len(study.tables.traits)
@@ -105,10 +112,9 @@ def _given_grm(grm: PlannedGrm | None) -> Grm | None:
     return None if grm is None or grm.prefix is None else open_grm(grm.prefix)[0]
 
 
-def _require_loco(planned: PlannedGrm, tested: tuple[str, ...]) -> None:
+def _require_loco(planned: PlannedGrm, given: Grm | None, tested: tuple[str, ...]) -> None:
     """Refuse a GRM that cannot leave a tested group out, as far as that is known by now."""
     require_loco_possible(planned, tested)
-    given = _given_grm(planned)
     if given is not None:
         check_loco(given, tested)
     if planned.task is None:

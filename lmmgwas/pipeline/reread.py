@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmmgwas.errors import NumericalError
-from lmmgwas.io.bed_check import read_dosage
+from lmmgwas.io.plain_bed import read_dosage
 from lmmgwas.io.sumstats import marker_ids
 from lmmgwas.model.genotypes import MISSING
 from lmmgwas.pipeline.tile_reader import ScanJob

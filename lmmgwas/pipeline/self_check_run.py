@@ -18,6 +18,7 @@ from lmmgwas.errors import NumericalError
 from lmmgwas.model.calibration import Calibration
 from lmmgwas.model.fitting import FittedGroup, SharedRotation
 from lmmgwas.model.kernel_products import CentredKernel
+from lmmgwas.model.null_model import NullModel
 from lmmgwas.model.self_check import (
     MAX_H2,
     Rows,
@@ -119,9 +120,12 @@ def check_group(
     variants = Reread(job, np.unique(np.concatenate([found[k]["row"] for k in traits])))
     for k in traits:
         variants.compare_counts(names[k], found[k])
-    times = _kernel(job, left_out, fitted, traits)
+    kernel = _kernel(job, left_out, fitted)
     checks = [_check_of(_TraitRows(job, fitted, k, names[k], found[k], variants)) for k in traits]
-    products = inner_products(times, [system for check in checks for system in check.systems])
+    systems = [system for check in checks for system in check.systems]
+    products = inner_products(_as_it_is if kernel is None else kernel.times, systems)
+    if kernel is not None and any(system.h2 > 0.0 for system in systems):
+        _compare_scale(kernel.scale, left_out, [fitted.traits[k].null for k in traits])
     kept = bool(calibrations) and all(calibration.kept for calibration in calibrations)
     largest, start = 0.0, 0
     for check, k in zip(checks, traits, strict=True):
@@ -148,23 +152,28 @@ def _traits(found: Sequence[Records]) -> list[int]:
     return sorted({there[(first + k) % len(there)] for k in range(MOST_TRAITS)})
 
 
-def _kernel(job: ScanJob, left_out: str | None, fitted: FittedGroup, traits: Sequence[int]) -> Rows:
-    """Products with K; raises where its scale is not the one that the fits had."""
+def _kernel(job: ScanJob, left_out: str | None, fitted: FittedGroup) -> CentredKernel | None:
+    """Products with K; None where V = I."""
     if job.relatedness is None or fitted.kind is WhitenerKind.IDENTITY:
-        return lambda rows: rows  # V = I
-    kernel = CentredKernel(job.relatedness.grm, left_out, job.samples.grm_rows)
-    if any(fitted.traits[k].null.h2 > 0.0 for k in traits):
-        for k in traits:
-            had = fitted.traits[k].null.grm_scale
-            if not abs(kernel.scale / had - 1.0) <= _SAME_SCALE:
-                raise NumericalError(
-                    "E904",
-                    f"the GRM without {left_out or 'nothing'} had the scale {had:.8g} when the "
-                    f"null model was fitted, and {kernel.scale:.8g} when it was read again: memory "
-                    "or the disk made an error, or the GRM's files were changed during the run; "
-                    "build it again, and run `lmmgwas selftest`",
-                )
-    return kernel.times
+        return None
+    return CentredKernel(job.relatedness.grm, left_out, job.samples.grm_rows)
+
+
+def _as_it_is(rows: Array) -> Array:
+    return rows
+
+
+def _compare_scale(scale: float, left_out: str | None, nulls: Sequence[NullModel]) -> None:
+    """Raise NumericalError (E904) unless the GRM has the scale that the fits found."""
+    for null in nulls:
+        if not abs(scale / null.grm_scale - 1.0) <= _SAME_SCALE:
+            raise NumericalError(
+                "E904",
+                f"the GRM without {left_out or 'any group'} had the scale {null.grm_scale:.8g} "
+                f"when the null model was fitted, and {scale:.8g} when it was read again: memory "
+                "or the disk made an error, or the GRM's files were changed during the run; "
+                "build it again, and run `lmmgwas selftest`",
+            )
 
 
 class _TraitRows:
@@ -203,7 +212,12 @@ class _TraitRows:
 
     def rounding(self, h2: float) -> float:
         """Return what rounding may leave."""
-        return rounding_of(self.shared.precision, self.job.samples.n_samples, h2)
+        weights, own = self.fitted.whitened.weights_squared, self.fitted.null.h2
+        largest = None
+        if weights is not None:
+            largest = (1.0 / float(weights.min()) - (1.0 - own)) / own if own > 0.0 else 1.0
+        n = self.job.samples.n_samples
+        return rounding_of(self.shared.precision, n, h2, largest)
 
 
 def _rough_inverse(shared: SharedRotation, h2: float, weights: Array | None) -> Rows:

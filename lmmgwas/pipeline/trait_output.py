@@ -5,7 +5,7 @@ groups. What plots, lambda and leads need is spooled to disk, 48 bytes a variant
 """
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -13,7 +13,6 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from lmmgwas.errors import FileAccessError
 from lmmgwas.io.atomic import OutputSet
 from lmmgwas.io.read_sumstats import as_written
 from lmmgwas.io.sumstats import (
@@ -25,6 +24,8 @@ from lmmgwas.io.sumstats import (
     index_suffix,
     table_columns,
 )
+from lmmgwas.io.text import access_error
+from lmmgwas.io.writing import write_error
 from lmmgwas.model.genotypes import REASONS, Variants
 from lmmgwas.model.leads import LEAD_WINDOW, find_loci
 from lmmgwas.model.null_model import NullModel
@@ -176,13 +177,13 @@ class TraitOutput:
         csi = self.files.index.suffix == ".csi"
         table.write_index(self._outputs.temporary(self.files.index), csi=csi)
 
-    def _open_spool(self) -> BinaryIO:
+    @contextlib.contextmanager
+    def _open_spool(self) -> Iterator[BinaryIO]:
         try:
-            return self._spool_path.open("wb")
+            with self._spool_path.open("wb") as stream:
+                yield stream
         except OSError as error:
-            raise FileAccessError(
-                "E111", f"cannot write {self._spool_path}: {error.strerror}"
-            ) from error
+            raise write_error(self._spool_path, error, "E111") from error
 
     def _count(self, piece: TilePiece) -> Array:
         """Count a piece; return its -log10 p."""
@@ -212,9 +213,12 @@ class TraitOutput:
 
     def records(self) -> NDArray[np.void]:
         """The spooled results, mapped."""
-        if self._spool_path.stat().st_size == 0:
-            return np.empty(0, dtype=RECORD)
-        return np.memmap(self._spool_path, dtype=RECORD, mode="r")
+        try:
+            if self._spool_path.stat().st_size == 0:
+                return np.empty(0, dtype=RECORD)
+            return np.memmap(self._spool_path, dtype=RECORD, mode="r")
+        except OSError as error:
+            raise access_error(self._spool_path, error) from error
 
     def write_leads(self, selected: Variants, threshold: float) -> "Leads":
         """Write the leads table; return its rows."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from lmmgwas.model.chromosomes import MERGED_CONTIGS, LabelRow, Role
 from lmmgwas.model.genotypes import RawVariants, Variants
+from lmmgwas.model.grm import Grm
 from lmmgwas.numerics.hashing import hash_strings
 from lmmgwas.pipeline.logbook import Logbook
 from lmmgwas.pipeline.options import GenotypeOptions
@@ -21,6 +22,8 @@ _SEX_CODES = {"23", "24", "25", "26"}
 _NO_ID = "."
 _SHOWN = 3
 _SHOWN_CHROMOSOMES = 10
+_FEW_LEFT = 500
+_SAMPLES_PER_VARIANT = 5
 
 
 def report_variants(
@@ -32,6 +35,31 @@ def report_variants(
     _report_order(variants, labels, where, log)
     _report_shared_ids(variants.raw.marker_id, where, log)
     _report_shared_places(variants, where, log)
+
+
+def say_nonautosomal(selected: Variants, log: Logbook) -> None:
+    """Say which chromosomes `--include-nonautosomal` adds to the selected ones, and their GRM."""
+    names = {Role.Y: "on Y", Role.MT: "on MT", Role.UNPLACED: "unplaced"}
+    counts = [(int(selected.with_role(role).sum()), name) for role, name in names.items()]
+    added = [f"{count:,} {name}" for count, name in counts if count]
+    if added:
+        log.say(f"Note: {', '.join(added)}: these variants are tested against the whole GRM")
+
+
+def warn_few_left(grm: Grm, groups: tuple[str, ...], n_samples: int, log: Logbook) -> None:
+    """Warn where LOCO leaves few variants for the relatedness of n samples."""
+    bound = max(_FEW_LEFT, -(-n_samples // _SAMPLES_PER_VARIANT))
+    left = {group: grm.n_variants_without(group) for group in groups}
+    few = [group for group in groups if left[group] < bound]
+    if few:
+        worst = min(few, key=lambda group: left[group])
+        log.warn(
+            "W802",
+            f"leaving chromosome {worst} out leaves {left[worst]:,} of {grm.whole.n_variants:,} "
+            f"variants in the GRM, {len(few)} of {len(groups)} groups leave fewer than {bound:,}: "
+            "relatedness is poorly known from so few; give a GRM of more variants (--grm-bfile), "
+            "or use --no-loco",
+        )
 
 
 def _report_labels(
@@ -91,7 +119,8 @@ def _report_order(
             f"{', '.join(split[:_SHOWN_CHROMOSOMES])}; all variants of a label are one group",
         )
     said = []
-    backwards = _backwards(chrom, variants.raw.pos)
+    placed = np.array([row.role is not Role.UNPLACED for row in labels], dtype=np.bool_)
+    backwards = _backwards(chrom, variants.raw.pos, placed[chrom])
     if backwards.size:
         said.append(
             f"{backwards.size:,} positions are smaller than the one before them on their "
@@ -113,9 +142,11 @@ def _chromosome_codes(raw: RawVariants, labels: tuple[LabelRow, ...]) -> NDArray
     return np.array([first[row.name] for row in labels], dtype=np.int64)[raw.label_code]
 
 
-def _backwards(chrom: NDArray[np.int64], pos: NDArray[np.int64]) -> NDArray[np.int64]:
+def _backwards(
+    chrom: NDArray[np.int64], pos: NDArray[np.int64], placed: NDArray[np.bool_]
+) -> NDArray[np.int64]:
     """Lines (from 0) whose position is below that of the known one before, on one chromosome."""
-    known = np.flatnonzero(pos > 0)
+    known = np.flatnonzero((pos > 0) & placed)
     chrom, pos = chrom[known], pos[known]
     found = np.flatnonzero((chrom[1:] == chrom[:-1]) & (pos[1:] < pos[:-1]))
     return known[1:][found]
@@ -138,15 +169,17 @@ def _report_shared_ids(ids: Any, where: Path, log: Logbook) -> None:
 
 def _rows_with_equal_hashes(ids: Any) -> NDArray[np.int64]:
     """Rows whose ID may occur twice."""
+    is_named = np.asarray(pc.not_equal(ids, _NO_ID), dtype=np.bool_)
+    named = np.flatnonzero(is_named)
     chunks = ids.chunks if isinstance(ids, pa.ChunkedArray) else [ids]
-    hashes = np.concatenate([_hashes(chunk) for chunk in chunks])
-    ordered = hashes[hashes != _hashes(pa.array([_NO_ID]))[0]]
-    ordered.sort()
+    hashes = np.concatenate([_hashes(chunk) for chunk in chunks])[named]
+    ordered = np.sort(hashes)
     twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
     if not twice.size:
         return np.empty(0, dtype=np.int64)
     place = np.minimum(np.searchsorted(twice, hashes), twice.size - 1)
-    return np.flatnonzero(twice[place] == hashes)
+    found: NDArray[np.int64] = named[twice[place] == hashes]
+    return found
 
 
 def _hashes(strings: Any) -> NDArray[np.uint64]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import lmmgwas
+from lmmgwas.io.text import access_error
 
 _LIBRARIES = ("numpy", "scipy", "numba", "pandas", "pyarrow", "pysam", "matplotlib")
 
@@ -33,10 +34,16 @@ def _version(name: str) -> str:
 
 
 def describe_file(path: Path, name: Path | None = None, **more: object) -> dict[str, Any]:
-    """Return path (or the `name` that it will have), size and SHA-256 of a file."""
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    size = path.stat().st_size
+    """Return path (or the `name` that it will have), size and SHA-256 of a file.
+
+    Raises FileAccessError (E110).
+    """
+    try:
+        with path.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        size = path.stat().st_size
+    except OSError as error:
+        raise access_error(path, error) from error
     return {"path": str(name or path), "bytes": size, "sha256": digest, **more}
 
 

@@ -21,7 +21,7 @@ from matplotlib.font_manager import get_font
 from matplotlib.text import Text
 from PIL import Image
 
-from lmmgwas.errors import FileAccessError
+from lmmgwas.io.writing import write_error
 
 DPI = 345
 MANHATTAN_SIZE = (2000 / DPI, 960 / DPI)
@@ -289,6 +289,4 @@ def _write(path: Path, content: bytes) -> None:
     try:
         path.write_bytes(content)
     except OSError as error:
-        raise FileAccessError(
-            "E111", f"the figure cannot be written: {error.strerror}", where=str(path)
-        ) from error
+        raise write_error(path, error, "E111") from error

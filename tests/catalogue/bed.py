@@ -199,6 +199,7 @@ FILES = (
     Elsewhere(13, "size, time, inode, name", "test_io_bed.py::test_a_changed_file_is_noticed"),
     Elsewhere(13, "ESTALE", "test_io_bed.py::test_after_a_stale_handle_another_file_is_not_read"),
     Elsewhere(13, "text files", "test_io_plink.py::test_changed_text_files_are_noticed"),
+    Elsewhere(13, "through the CLI", "test_io_bed.py::test_a_run_whose_files_change_ends_with_7"),
     Elsewhere(14, "EINTR, ESTALE", "test_io_bed.py::test_a_fault_that_passes_is_survived"),
     Elsewhere(14, "EIO", "test_io_bed.py::test_a_fault_that_stays_is_said_with_its_place"),
     Elsewhere(14, "short read", "test_io_bed.py::test_a_file_cut_while_running"),

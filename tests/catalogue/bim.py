@@ -117,9 +117,8 @@ def hash_in_ids(files: StudyFiles, study: Study) -> None:
     study.marker[8] = "rs#8"
     study.chrom = ["#4" if label == "4" else label for label in study.chrom]
     study.fid[6:12] = ["#F1"] * 6
-    for table in (study.pheno, study.covar):
-        for row in table.rows[6:12]:
-            row[0] = "#F1"
+    for row in study.pheno.rows[6:12] + study.covar.rows[6:12]:
+        row[0] = "#F1"
     study.write(files.folder)
 
 

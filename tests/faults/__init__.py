@@ -1,1 +1,5 @@
 """Kills and failing system calls: what the program leaves, and how it goes on."""
+
+import pytest
+
+pytest.register_assert_rewrite("faults.cases", "faults.injection")

@@ -1,5 +1,6 @@
 """The runs that faults are put into, and what must hold of the files after each of them."""
 
+import contextlib
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 from conftest import MALE, Study, StudyFiles
-from faults.client import KILLED, Ended, Server
 from tiny_study import tiny_study
+
+from faults.client import KILLED, Ended, Server
 
 Files = dict[str, bytes]
 """By path below the folder of the outputs."""
@@ -117,12 +119,16 @@ class Arena:
         for name, content in self.finals().items():
             assert content in (self.whole.get(name), self.old.get(name)), f"{name} is partial"
 
-    def require_complete(self) -> None:
-        """Raise unless all is as an undisturbed run leaves it, and nothing else is there."""
+    def require_same(self) -> None:
+        """Raise unless the files at final names are those of an undisturbed run."""
         found = self.finals()
         assert sorted(found) == sorted(self.whole)
         different = [name for name in found if found[name] != self.whole[name]]
         assert not different
+
+    def require_complete(self) -> None:
+        """Raise unless all is as an undisturbed run leaves it, and nothing else is there."""
+        self.require_same()
         assert {path.name for path in self.out.iterdir()} == {*self.whole, "run.log"}
         assert not list(self.tmpdir.iterdir())
 
@@ -138,6 +144,51 @@ class Arena:
         for folder in (self.out, self.tmpdir):
             shutil.rmtree(folder)
             shutil.copytree(self.folder / f"saved.{folder.name}", folder, symlinks=True)
+
+
+class Ground:
+    """A server, a study, and an arena for each case that is asked for."""
+
+    def __init__(self, folder: Path, server: Server, study: StudyFiles, grm: Path) -> None:
+        self.server = server
+        self.study = study
+        self._folder = folder
+        self._grm = grm
+        self._arenas: dict[str, Arena] = {}
+
+    def arena(self, name: str) -> Arena:
+        """The arena of a case, its results known."""
+        if name not in self._arenas:
+            arena = Arena(self._folder / name, CASES[name], self.study, self._grm)
+            arena.learn(self.server)
+            self._arenas[name] = arena
+        return self._arenas[name]
+
+
+@contextlib.contextmanager
+def ground(folder: Path, plots: str = "none") -> Iterator[Ground]:
+    """Start a server; `plots` says for which plots it is to be ready."""
+    study = small_study().write(folder / "in")
+    for name in ("grm", "warm"):
+        (folder / name).mkdir()
+    grm = folder / "grm" / "set"
+    warm = [
+        ["grm", *study.inputs[:2], "--out", str(grm), "--pca", "2", *QUICK],
+        ["assoc", *study.inputs, "--out", str(folder / "warm" / "run"), "--plots", plots, *QUICK],
+    ]
+    with Server(folder, warm) as server:
+        assert server.n_threads == 1  # or a fork would not be sound
+        yield Ground(folder, server, study, grm)
+
+
+def points_of(arena: Arena, server: Server) -> list[str]:
+    """Run undisturbed; return the commit points that it passes."""
+    arena.clear()
+    names = arena.folder / "points"
+    names.unlink(missing_ok=True)
+    ended = server.run(arena.argv, points=str(names))
+    assert ended.code == 0, ended.stderr
+    return names.read_text().splitlines()
 
 
 def require_refused(arena: Arena, ended: Ended) -> None:

@@ -37,14 +37,15 @@ class Server:
         environment = {"PYTHONPATH": os.pathsep.join(filter(None, paths)), **_ONE_THREAD, **_DAY}
         self._folder = folder
         self._said: dict[int, Path] = {}  # stderr of the runs that have not been waited for
-        self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("server.py"))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=(folder / "server.err").open("wb"),
-            env={**os.environ, **environment},
-            text=True,
-        )
+        with (folder / "server.err").open("wb") as said:
+            self._process = subprocess.Popen(
+                [sys.executable, str(Path(__file__).with_name("server.py"))],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=said,
+                env={**os.environ, **environment},
+                text=True,
+            )
         for argv in warm:
             assert self._ask(do="warm", argv=argv, cwd=str(folder)) == {"code": 0}, argv
         self._ready = self._ask(do="ready")
@@ -102,8 +103,10 @@ class Server:
         trace: TracebackType | None,
     ) -> None:
         assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.close()
         self._process.wait(30)
+        self._process.stdout.close()
 
 
 def strace_works(folder: Path) -> bool:
