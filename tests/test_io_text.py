@@ -4,6 +4,7 @@ import gzip
 import math
 import os
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -236,3 +237,17 @@ def test_reference_gzip_without_python_gzip(tmp_path):
     head = b"\x1f\x8b\x08\x08\0\0\0\0\0\x03name\0"
     (tmp_path / "f").write_bytes(head + data + tail)
     assert read_text(tmp_path / "f").body == b"a\n"
+
+
+def test_bgzf_without_its_end_block_is_refused(tmp_path: Path) -> None:
+    """Each block is a whole gzip member, so that only the missing end shows the cut."""
+    from lmmgwas.io.bgzf import END, compress_blocks
+
+    blocks = [*compress_blocks(b"IID height\n" * 10_000), END]
+    path = tmp_path / "t.gz"
+    path.write_bytes(b"".join(blocks))
+    assert len(read_text(path).lines()) == 10_000
+    for kept in range(1, len(blocks)):
+        path.write_bytes(b"".join(blocks[:kept]))
+        with pytest.raises(FormatError, match=r"\[E601\].*lacks its end block"):
+            read_text(path)

@@ -1,4 +1,4 @@
-"""Products with packed triangles, and the check of a GRM's sums: right ones pass, wrong ones not."""
+"""Products with packed triangles, and the check of a GRM's sums against them."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Tests computed again: sums with known errors, statistics, tolerances, and faults that are found."""
+"""Tests computed again: sums with known errors, statistics, tolerances, faults."""
 
 import numpy as np
 import pytest

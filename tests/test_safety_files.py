@@ -408,7 +408,8 @@ def marked_study() -> Study:
     for table in (study.pheno, study.covar):
         for row, fid, iid in zip(table.rows, study.fid, study.iid, strict=True):
             row[:2] = fid, iid
-    for k in range(40):  # who is not in the genotypes
+    del study.pheno.rows[60:90]
+    for k in range(40):  # who is not in the genotypes: examples are shown
         study.pheno.rows.append([f"Kw{k}vY", f"Qz{500 + k}jX", "170", "70"])
     return study
 

@@ -11,11 +11,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from lmmgwas.io.text import BGZF_END
+
 BLOCK_BYTES = 65_280
 """Unpacked bytes of a full block, as in htslib: what cannot be packed still fits into 64 KiB."""
 
-END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
-"""The empty block that says a file is complete."""
+END = BGZF_END
 
 _LEVEL = 1  # four times faster than the default for a tenth more bytes
 _HEAD = bytes.fromhex("1f8b08040000000000ff060042430200")

@@ -13,12 +13,17 @@ from pathlib import Path
 from typing import IO
 
 from lmmgwas.errors import FileAccessError, FormatError
-from lmmgwas.io.text import GZIP_MAGIC, MAX_LINE_BYTES, UTF8_BOM, access_error
+from lmmgwas.io.text import (
+    BGZF_END,
+    GZIP_MAGIC,
+    MAX_LINE_BYTES,
+    UTF8_BOM,
+    access_error,
+    is_bgzf,
+)
 
 _BLOCK = 1 << 23
 _CONTROL_BYTES = bytes(b for b in [*range(0x20), 0x7F] if b not in b"\t\n\r")
-_BGZF_START, _BGZF_SUBFIELD = b"\x1f\x8b\x08\x04", b"BC"
-_BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 
 
 class TextBlocks:
@@ -74,12 +79,12 @@ class TextBlocks:
             message = "this is no regular file; the table is read twice: write it to a file first"
             raise FileAccessError("E110", message, self.path)
         head = raw.read(18)
-        is_bgzf = head.startswith(_BGZF_START) and head[12:14] == _BGZF_SUBFIELD
+        in_blocks = is_bgzf(head)
         if not head and self.path.endswith(".gz"):
             raise FormatError("E601", "0 bytes, which is no gzip file; truncated copy?", self.path)
-        if is_bgzf:
-            raw.seek(max(0, os.fstat(raw.fileno()).st_size - len(_BGZF_END)))
-            if raw.read() != _BGZF_END:
+        if in_blocks:
+            raw.seek(max(0, os.fstat(raw.fileno()).st_size - len(BGZF_END)))
+            if raw.read() != BGZF_END:
                 message = "the end-of-file mark is missing: truncated copy? Copy the file again"
                 raise FormatError("E601", message, self.path)
         raw.seek(0)

@@ -26,11 +26,13 @@ from lmmgwas.errors import MAX_PROBLEMS_SHOWN, FileAccessError, FormatError, Pro
 GZIP_MAGIC = b"\x1f\x8b"
 PLINK_MAGIC = b"\x6c\x1b"
 UTF8_BOM = b"\xef\xbb\xbf"
+BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+"""The empty block that says a BGZF file is complete (SAM specification, section 4.1.2)."""
 MAX_LINE_BYTES = 1 << 24
 """Two alleles at their cap, or a table of a million columns; a longer line is no line."""
 MAX_UNPACKED_RATIO = 200
 """Text packs 3 to 30 times, a table of zeros perhaps 100 times, a bomb 1,000 times."""
-MAX_UNPACKED_FREE = 1 << 28
+MAX_UNPACKED_FREE = 1 << 26
 """Below this size a bomb does no harm, so the ratio is not looked at."""
 SHOWN_CHARACTERS = 40
 
@@ -301,7 +303,16 @@ def _unpack(packed: bytes, name: str) -> bytes:
     if member_start < len(packed):
         message = f"the gzip data ends in the middle, at compressed byte {len(packed)}"
         raise FormatError("E601", f"{message}; truncated copy? Copy the file again", name)
+    if is_bgzf(packed) and not packed.endswith(BGZF_END):
+        # Each block of bgzip is a whole gzip member: a cut between two of them shows here only.
+        message = f"the BGZF data lacks its end block after compressed byte {len(packed)}"
+        raise FormatError("E601", f"{message}; truncated copy? Copy the file again", name)
     return b"".join(pieces)
+
+
+def is_bgzf(head: bytes) -> bool:
+    """Whether a file that begins so is BGZF: gzip in blocks that say their size."""
+    return head.startswith(GZIP_MAGIC + b"\x08\x04") and head[12:14] == b"BC"
 
 
 def _refuse_foreign(raw: bytes, name: str) -> None:

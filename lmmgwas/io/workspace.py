@@ -52,6 +52,8 @@ class Workspace:
         self._lock = Lock.acquire(self.folder / "lock", break_lock=self._break_lock)
         try:
             _clear(self.files)
+            if self.study.is_symlink():
+                self.study.unlink()
             self.files.mkdir(mode=0o700, exist_ok=True)
         except BaseException:
             self._leave(keep=True)

@@ -18,6 +18,7 @@ from lmmgwas.errors import FileAccessError
 _Result = TypeVar("_Result")
 
 _PASSING = (errno.EINTR, errno.ESTALE)
+_NOT_FOR_FOLDERS = (errno.EINVAL, errno.EOPNOTSUPP)  # file systems that cannot wait for a folder
 _ATTEMPTS = 3
 _AT_ONCE = 1 << 22
 _PAUSE = 0.05  # seconds after the first attempt; doubled each time
@@ -93,6 +94,8 @@ def flush(path: Path) -> None:
     try:
         patiently(lambda: _flush_once(path))
     except OSError as error:
+        if error.errno in _NOT_FOR_FOLDERS and path.is_dir():
+            return
         raise write_error(path, error) from error
 
 

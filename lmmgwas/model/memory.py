@@ -28,7 +28,7 @@ _OWN_PAGES = 32 * _MIB
 """Arrays from this size on have pages of their own (glibc), which the system gets back at once;
 what is smaller lies in heaps, stays there when it is freed, and leaves gaps."""
 
-_BROKEN_SHARE = 0.2
+_BROKEN_SHARE = 0.3
 """Gaps, as a share of the small arrays: with it no measured peak was above its estimate."""
 
 _PLOTS = 60 * _MIB
@@ -41,7 +41,7 @@ _PROBES = 33
 _PROBE_ARRAYS = 8
 _CHUNK_ROWS, _CHUNK_ARRAYS = 512, 3  # of K, when families are looked for
 
-_MANIFEST_LINE = 160  # bytes of a variant's line in the digest of a GRM set, as a Python string
+_MANIFEST_LINE = 215  # bytes of a variant while the digest of a GRM set is made
 _PIECE_ROW = 110  # bytes of a row that waits to be written: packed text, and its record
 _TEXT_ROW = 900  # bytes of a row while it is formatted
 _TESTS_ROW = 56  # bytes of the sums and tests of a variant and trait, beside those of covariates
@@ -290,7 +290,7 @@ def _tile_terms(size: StudySize) -> tuple[Term, ...]:
     calls = 2 * (_CALIBRATED_TILES if size.calibrated else 1)
     width = _rotation_bytes(size)
     weighted = size.kind is WhitenerKind.SPECTRAL or size.per_variant
-    doubles = int(width == _SINGLE) + int(weighted) + int(size.per_variant)
+    doubles = int(width == _SINGLE) + int(weighted) + 2 * int(size.per_variant)
     per_trait = _DOUBLE * (1 + size.n_covariates) + _TESTS_ROW
     terms = (
         Term(b * size.n_file, "calls as they are read", calls),

@@ -36,7 +36,9 @@ ACCURACY = 1e-9
 MAX_H2 = 0.9999
 """Beyond this V is so near singular that rounding of K on file decides: nothing is compared."""
 
-_MAX_REFINEMENTS = 6
+_PROGRESS = 0.1
+"""What a refinement must leave of the error at most, or it is given up."""
+
 _MAX_STEPS = 1_000
 _SMALLEST_P = 1e-290
 
@@ -57,25 +59,24 @@ def inner_products(times: Rows, systems: Sequence[System]) -> list[Array]:
     inverses are good. Raises NumericalError (E904) where V^-1 cannot be reached.
     """
     found: dict[int, Array] = {}
+    errors = [math.inf] * len(systems)
     solved = [system.rough(system.rows) for system in systems]
     unfinished = list(range(len(systems)))
-    for _ in range(_MAX_REFINEMENTS):
+    while unfinished:
         some = [systems[k] for k in unfinished]
         products = _times_v(times, some, [solved[k] for k in unfinished])
         left = []
         for k, product in zip(unfinished, products, strict=True):
-            system = systems[k]
-            sums, error = _sums(system, solved[k], product)
+            sums, error = _sums(systems[k], solved[k], product)
             if error <= ACCURACY:
                 found[k] = sums
-            else:
-                solved[k] = solved[k] + system.rough(system.rows - product)
+            elif error <= _PROGRESS * errors[k] and math.isfinite(error):
+                solved[k] = solved[k] + systems[k].rough(systems[k].rows - product)
                 left.append(k)
+            else:  # the rough inverse is none
+                found[k] = _by_conjugate_gradients(times, systems[k])
+            errors[k] = error
         unfinished = left
-        if not unfinished:
-            break
-    for k in unfinished:
-        found[k] = _by_conjugate_gradients(times, systems[k])
     return [found[k] for k in range(len(systems))]
 
 

@@ -1,8 +1,8 @@
 """Floor 3: what a command does, step by step; the only place that sees files and mathematics.
 
 Within this floor imports go along one line, left to right only:
-options -> logbook -> memory_check -> disk_check -> variant_checks -> inputs -> grm_room ->
-matching -> join -> flow -> condition -> pca_run -> grm_run -> trait_rows -> group_shards ->
+options -> logbook -> memory_check -> disk_check -> variant_checks -> inputs -> id_causes ->
+grm_room -> matching -> join -> flow -> condition -> pca_run -> grm_run -> trait_rows -> group_shards ->
 journal -> kept_grm -> relatedness -> plan -> conservation -> trait_output -> pictures ->
 tile_reader -> reread -> self_check_run -> scan_tiles -> scan_calibrated -> scan_keeper ->
 scan_run -> study -> study_size -> preflight -> record -> assoc_run, check_run, plot_run,

@@ -34,6 +34,7 @@ from lmmgwas.pipeline.study import Study, TraitResult
 from lmmgwas.pipeline.tile_reader import CalibratedScan, ScanJob
 from lmmgwas.pipeline.trait_output import GroupRow, TraitOutput
 from lmmgwas.pipeline.trait_rows import TraitRows
+from lmmgwas.pipeline.variant_checks import warn_few_left
 from lmmgwas.report.manifest import describe_inputs, format_manifest
 
 
@@ -80,7 +81,10 @@ def _relatedness(study: Study, journal: Journal, log: Logbook) -> Iterator[Relat
         return
     with opened(study.grm, study.job, journal, log) as relatedness:
         if study.job.model.loco and study.job.model.h2 != 0.0:
-            check_loco(relatedness.grm, autosomal_groups(study.variants))
+            groups = autosomal_groups(study.variants)
+            check_loco(relatedness.grm, groups)
+            n_samples = max(plan.samples.n_samples for plan in study.plans)
+            warn_few_left(relatedness.grm, groups, n_samples, log)
         yield relatedness
 
 

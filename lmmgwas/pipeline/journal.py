@@ -81,7 +81,7 @@ class Journal:
                 workspace.owns_study = True  # what a kill left while it was being removed
                 return None
             outputs.require_free_of_others()
-            log.say("Note: --resume finds no interrupted run under this name; it begins")
+            log.say("--resume finds no interrupted run under this name: it begins")
         _begin(workspace, facts, overwrite=outputs.overwrite)
         return cls(workspace.study, key, facts)
 

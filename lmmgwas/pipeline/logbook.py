@@ -16,6 +16,7 @@ from lmmgwas.errors import LmmgwasError, OutputExistsError, escape_control
 
 _PROGRESS_SECONDS = 30.0
 _BAR_SECONDS = 0.2
+_NOTE = "Note: "
 
 
 class StrictWarningError(LmmgwasError):
@@ -33,6 +34,7 @@ class Logbook:
 
     def __init__(self, path: Path, *, verbosity: int, strict: bool, append: bool = False) -> None:
         self.warnings: list[str] = []
+        self.notes: list[str] = []
         self.broken_pipe = False
         self._strict = strict
         self._verbosity = verbosity
@@ -51,7 +53,9 @@ class Logbook:
             self._keep(text)
 
     def say(self, text: str = "") -> None:
-        """Print lines."""
+        """Print lines; a note is kept for the manifest, too."""
+        if text.startswith(_NOTE):
+            self.notes.append(text.removeprefix(_NOTE))
         self._write(text, terminal=self._verbosity >= 1)
 
     def detail(self, text: str) -> None:

@@ -1,6 +1,6 @@
 """The rows of a table brought to the samples of the .fam, by ID; how far the two overlap."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from lmmgwas.errors import MismatchError
 from lmmgwas.io.columns import NumericColumn, TextColumn
 from lmmgwas.io.tables import Table, read_table
+from lmmgwas.pipeline.id_causes import likely_cause
 from lmmgwas.pipeline.inputs import Genotypes
 from lmmgwas.pipeline.logbook import Logbook
 from lmmgwas.pipeline.options import TableOptions
@@ -78,9 +79,13 @@ def _check_overlap(
         f"{n_matched} of {n_rows} samples of the {what} {table.path} are among the {n_samples} of "
         f"the genotypes; genotypes have {ours}; the table has {theirs}"
     )
+    if share >= _LOW_OVERLAP:
+        log.warn("W305", text)
+        return
+    text = f"{text}; {likely_cause(genotypes.samples, table.fid, table.iid)}"
     if n_matched == 0:
-        raise MismatchError("E304", f"{text}; {_likely_cause(table, genotypes)}")
-    log.warn("W304" if share < _LOW_OVERLAP else "W305", text)
+        raise MismatchError("E304", text)
+    log.warn("W304", text)
 
 
 def examples_of(fid: Sequence[str] | None, iid: Sequence[str]) -> str:
@@ -88,25 +93,6 @@ def examples_of(fid: Sequence[str] | None, iid: Sequence[str]) -> str:
     first = zip((fid or [""] * len(iid))[:3], iid[:3], strict=True)
     shown = [f"{f or '0'} {i}" if fid is not None else i for f, i in first]
     return ", ".join(repr(text) for text in shown)
-
-
-def _likely_cause(table: Table, genotypes: Genotypes) -> str:
-    """Try what commonly goes wrong with IDs, and name the first that would match."""
-    samples = genotypes.samples
-    ours, theirs = set(samples.iid), list(table.iid)
-    joined = {f"{f}_{i}" for f, i in zip(samples.fid, samples.iid, strict=True)}
-    lowered, bare = {i.lower() for i in ours}, {i.lstrip("0") for i in ours}
-    tried: tuple[tuple[str, Callable[[str], bool]], ...] = (
-        ("the IIDs agree, the FIDs do not: is the FID column right?", lambda i: i in ours),
-        ("upper and lower case differ", lambda i: i.lower() in lowered),
-        ("leading zeros differ", lambda i: i.lstrip("0") in bare),
-        ("the table joins FID and IID by '_'", lambda i: i in joined),
-        ("FID and IID may be swapped", lambda i: i in set(samples.fid)),
-    )
-    for cause, test in tried:
-        if any(test(iid) for iid in theirs[:1000]):
-            return cause
-    return "are both of the same study?"
 
 
 def strangers(joined: JoinedTable) -> tuple[tuple[str, str], ...]:

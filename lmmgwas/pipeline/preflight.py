@@ -37,6 +37,7 @@ from lmmgwas.pipeline.relatedness import PlannedGrm, plan_relatedness, require_l
 from lmmgwas.pipeline.study import Study
 from lmmgwas.pipeline.study_size import study_disk, study_size
 from lmmgwas.pipeline.trait_output import TraitFiles
+from lmmgwas.pipeline.variant_checks import say_nonautosomal
 
 
 def plan_study(job: AssocJob, log: Logbook, outputs: OutputSet) -> Study:
@@ -50,6 +51,8 @@ def plan_study(job: AssocJob, log: Logbook, outputs: OutputSet) -> Study:
     variants = choose_variants(genotypes.variants, job.test.choice, job.genotypes, log)
     outputs.require_free(_final_names(job, tuple(tables.traits), variants))
     log.begin()
+    if job.test.include_nonautosomal:
+        say_nonautosomal(variants, log)
     grm = plan_relatedness(job, genotypes, log)
     everyone = np.ones(len(genotypes.samples), dtype=np.bool_)
     in_grm = everyone if grm is None else grm.present

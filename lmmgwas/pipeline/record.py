@@ -97,6 +97,7 @@ def manifest_of(
         "loco": job.model.loco,
         "traits": [_describe_trait(study, result) for result in results],
         "warnings": log.warnings,
+        "notes": log.notes,
     }
 
 

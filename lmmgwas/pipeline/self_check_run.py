@@ -148,8 +148,9 @@ def _traits(found: Sequence[Records]) -> list[int]:
     there = [k for k, records in enumerate(found) if records.size]
     if len(there) <= MOST_TRAITS:
         return there
-    first = int(found[there[0]]["row"][0]) % len(there)
-    return sorted({there[(first + k) % len(there)] for k in range(MOST_TRAITS)})
+    first = int(found[there[0]]["row"][0])  # another one in each group
+    picked = np.random.default_rng(first).choice(there, MOST_TRAITS, replace=False)
+    return sorted(picked.tolist())
 
 
 def _kernel(job: ScanJob, left_out: str | None, fitted: FittedGroup) -> CentredKernel | None:
