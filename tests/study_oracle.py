@@ -408,7 +408,7 @@ def _polish(function, at: np.ndarray) -> np.ndarray:
     Golden sections know a flat top to the square root of the rounding only, 1e-7 or so.
     """
     room = np.minimum(at, H2_UPPER - at)
-    step = np.clip(room / 5.0, 1e-9, 2e-3)
+    step = np.clip(room / 50.0, 1e-9, 2e-3)
     for _ in range(2):
         with np.errstate(divide="ignore", invalid="ignore"):
             up = {k: function(np.clip(at + k * step, 0.0, H2_UPPER)) for k in _FIRST}

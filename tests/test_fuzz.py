@@ -1,5 +1,6 @@
 """The fuzzer of scripts/fuzz: a short run, and that it would notice what it looks for."""
 
+import os
 import random
 import signal
 import subprocess
@@ -36,7 +37,7 @@ def test_a_few_thousand_files(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        env=None,
+        env={**os.environ, "PYTHONPATH": str(FOLDER.parent.parent)},
         timeout=600,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -207,6 +207,9 @@ def standard_output(source: Source) -> Iterator[Fault]:
             yield node.lineno, name
 
 
+JOB_SCRIPT = "cli/check.py"
+"""The one that prints to standard output: a script for a batch job, and nothing else."""
+
 RULES: tuple[Callable[[Source], Iterator[Fault]], ...] = (
     *(imports, banned_names, pickled_arrays, switches, modules_by_name, text_encodings),
     *(temporary_places, modes, assertions, standard_output),
@@ -224,7 +227,12 @@ def faults(text: str) -> list[str]:
     "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
 )
 def test_the_source_does_nothing_that_is_banned(path: Path) -> None:
-    assert not faults(path.read_text(encoding="utf-8")), path
+    found = faults(path.read_text(encoding="utf-8"))
+    if path.relative_to(PACKAGE) == Path(JOB_SCRIPT):
+        printed = [fault for fault in found if fault.endswith("click.echo to standard output")]
+        assert len(printed) == 1
+        found.remove(printed[0])
+    assert not found, path
 
 
 BAD = [

@@ -3,11 +3,14 @@
 All through the command line: what a hostile table or a hostile neighbour could try.
 """
 
+import ast
 import gzip
 import json
 import os
 import re
 import stat
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -377,6 +380,34 @@ def test_usage_errors_are_escaped(assoc: Assoc, out: Path, option: str) -> None:
     result = assoc(option, f"a\x1b[2J{BIDI}")
     assert result.exit_code in (2, 3, 4)
     assert not controls(said(result, out))
+
+
+def test_the_job_script_runs_nothing_but_the_program(
+    run_cli: RunCli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`lmmgwas check` prints one: names of files and traits are words in it, never commands."""
+    odd = "in'$(touch pwned)`touch pwned`;touch pwned\n touch pwned\n#"
+    files = tiny_study().write(tmp_path / odd)
+    named(files, "$(touch pwned)", "weight;touch pwned")
+    given = [*files.inputs, "--pheno-name", "$(touch pwned)", "--out", tmp_path / "a b" / "$HOME"]
+    (tmp_path / "a b").mkdir()
+    result = run_cli("check", *given, *QUICK[:2])
+    assert result.exit_code == 0, result.stderr
+    script = tmp_path / "job.sh"
+    script.write_text(capsys.readouterr().out, encoding="utf-8")
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "lmmgwas").write_text(f"#!{sys.executable}\nimport sys\nprint(sys.argv[1:])\n")
+    (programs / "lmmgwas").chmod(0o700)
+    env = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["sh", script], cwd=tmp_path, env=env, capture_output=True, text=True, check=True
+    )
+    typed = ast.literal_eval(done.stdout)
+    assert typed[:3] == ["assoc", "--bfile", str(files.bfile)]
+    assert typed[typed.index("--pheno-name") + 1] == "$(touch pwned)"
+    assert typed[typed.index("--out") + 1] == str(tmp_path / "a b" / "$HOME")
+    assert not list(tmp_path.rglob("pwned"))
 
 
 # --- IDs --------------------------------------------------------------------------------------

@@ -140,7 +140,8 @@ def _choose(records: Records) -> Records:
     if not records.size:
         return records
     best = int(np.argmax(records["neg_log10_p"]))
-    return records[np.unique([0, records.size // 2, records.size - 1, best])]
+    chosen: Records = records[np.unique([0, records.size // 2, records.size - 1, best])]
+    return chosen
 
 
 def _traits(found: Sequence[Records]) -> list[int]:

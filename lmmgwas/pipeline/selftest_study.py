@@ -5,7 +5,6 @@ those in memory, and all sums are `model.dense_oracle`'s.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +60,7 @@ class OracleStudy:
         complete[gaps] = False
         self.rows = np.flatnonzero(complete[: study.n_genotyped])
         self.y = np.array(trait.values[self.rows])
+        self.X = self._design()  # (n, c)
         self._sums: dict[str, tuple[Array, int]] = {}
         self._kernels: dict[str | None, Array] = {}
         self._fits: dict[tuple[str | None, bool], dense_oracle.Fit] = {}
@@ -70,9 +70,8 @@ class OracleStudy:
         """Analysed."""
         return int(self.rows.size)
 
-    @cached_property
-    def X(self) -> Array:
-        """Intercept, age, sex and the sites but the first (n, c)."""
+    def _design(self) -> Array:
+        """Intercept, age, sex and the sites but the first."""
         people = self._study.people
         site = people.site[self.rows]
         columns = [np.ones(self.n_samples), people.age[self.rows], people.sex[self.rows] == MALE]
