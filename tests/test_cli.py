@@ -1170,7 +1170,7 @@ def test_strict_passes_where_nothing_is_to_be_warned_of(
 
 
 def test_quiet_and_verbose(assoc: Assoc, small_study: StudyFiles) -> None:
-    quiet, verbose = assoc(small_study, "--quiet"), assoc(small_study, "--verbose")
+    quiet, verbose = assoc(small_study, "--quiet", "--no-loco"), assoc(small_study, "--verbose")
     assert quiet.stderr == ""
     assert "null model, without 1" in verbose.stderr
     assert "lambda_gc" in quiet.path(".log").read_text()

@@ -140,3 +140,43 @@ def test_pairwise_counts_are_checked_too(
     result = run_cli("grm", *where)
     assert result.exit_code == 9, result.stderr
     assert "[E903]" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--whitener", "cholesky"],
+        ["--whitener", "spectral", "--precision", "double"],
+        ["--h2", "0"],
+        ["--test", "score"],
+        ["--variance", "per-variant"],
+    ],
+    ids=lambda options: options[1],
+)
+def test_a_scan_that_goes_wrong_is_not_written(
+    run_cli: RunCli,
+    small_study: StudyFiles,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+) -> None:
+    """Every beta is off by a thousandth, wherever it comes from."""
+    from lmmgwas.model import variant_tests
+
+    def spoilt(right):
+        def wrong(*given, **named):
+            found = right(*given, **named)
+            found.beta[...] *= 1.001
+            return found
+
+        return wrong
+
+    for name in ("wald", "refit_variants"):
+        monkeypatch.setattr(variant_tests, name, spoilt(getattr(variant_tests, name)))
+    out = tmp_path / "out"
+    out.mkdir()
+    result = run_cli("assoc", *small_study.inputs, *options, "--out", out / "x")
+    assert result.exit_code == 9, result.stderr
+    assert "[E904] trait height, variant rs" in result.stderr
+    assert "lmmgwas selftest" in result.stderr
+    assert not [path.name for path in out.iterdir() if path.name.endswith((".tsv", ".gz"))]

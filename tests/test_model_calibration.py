@@ -12,11 +12,18 @@ import pytest
 from oracles import centred_kernel, covariance, dense_wald
 from scipy import stats
 
-from lmmgwas.model.background import Families, find_background, leading_eigenvectors
+from lmmgwas.model.background import (
+    Background,
+    Families,
+    Leading,
+    find_background,
+    leading_eigenvectors,
+)
 from lmmgwas.model.calibrated_test import CalibratedTest, NullVectors, uncalibrated_test
 from lmmgwas.model.calibration import (
     PROMISE,
     RARE_MAC,
+    RARE_MAF,
     Calibration,
     ExactSample,
     calibrate,
@@ -377,3 +384,28 @@ def test_eigenvectors_end_where_the_exact_scan_is_as_cheap() -> None:
     assert most_eigenvectors(5000, 10_000_000) == 625
     assert most_eigenvectors(5000, 4545) == 94
     assert most_eigenvectors(1410, 1044) == 21
+
+
+def test_what_is_rare_depends_on_whether_families_are_known() -> None:
+    """Where near relatives are no families, a share of the samples counts, too."""
+    n = 5000
+    leading = Leading(np.empty(0), np.empty((n, 0)), np.empty((n, 0)))
+    near, far = (
+        Calibration(None, "", np.empty(0), Background(leading, Families((), threshold)))
+        for threshold in (0.05, 0.4)
+    )
+    assert near.rare_mac == RARE_MAC
+    assert far.rare_mac == 2.0 * RARE_MAF * n > RARE_MAC
+
+
+def test_variants_that_were_not_trained_on_have_the_last_word() -> None:
+    """Held-out variants whose exact x'V^-1 x is another: nothing is promised."""
+    case = calibrated("human", 0.4, 1)
+    rows = np.arange(600).reshape(2, -1)
+    half = [sample_of(case.study.dosage[some], case.X, case.Vi) for some in rows]
+    background = case.calibration.background
+    assert calibrate(case.study.K, background, case.null, *half, MANY_VARIANTS).kept
+    wrong = replace(half[1], squares=1.3 * half[1].squares)
+    found = calibrate(case.study.K, background, case.null, half[0], wrong, MANY_VARIANTS)
+    assert not found.kept
+    assert "stays above" in found.reason

@@ -8,13 +8,14 @@ import pytest
 from oracles import centred_kernel
 from simulate import Axes, make_problem
 
+from lmmgwas.model import null_model
 from lmmgwas.model.fitting import Analysis, FittedGroup, fit_group, suggested_starts
 from lmmgwas.model.null_model import NullModel
 from lmmgwas.model.samples import standardise_trait
 from lmmgwas.model.variant_tests import TestKind
 from lmmgwas.model.whitening import Precision, WhitenerKind
 from lmmgwas.numerics import expansion, likelihood
-from lmmgwas.numerics.linalg import cholesky_in_place
+from lmmgwas.numerics.linalg import NotPositiveDefiniteError, cholesky_in_place
 from lmmgwas.numerics.optimise import Status
 
 
@@ -101,7 +102,7 @@ def test_the_surer_way_near_the_bounds(
     factored.clear()
     cold = fit(axes, Precision.SINGLE, y=y)
     assert np.float64 in factored
-    warm = fit(axes, Precision.SINGLE, suggested_starts(cold.traits)[0], y=y)
+    warm = fit(axes, Precision.SINGLE, suggested_starts([cold.traits[0].null])[0], y=y)
     for found in (cold.traits[0].null, warm.traits[0].null):
         assert found.status is status
         # The likelihood in float64 has the last word: its search stops at 1e-10, a warm one at
@@ -161,3 +162,53 @@ def test_many_traits_together_are_fitted_as_one_by_one(test: TestKind) -> None:
             # U'y by a product of matrices or by a vector: rounding, through a search to 1e-10.
             assert one.h2 == pytest.approx(two.h2, abs=1e-8)
             assert one.loglik == pytest.approx(two.loglik, abs=1e-9)
+
+
+def test_where_v_has_no_factor_the_spectral_route_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_factor(*_: object) -> FittedGroup:
+        raise NotPositiveDefiniteError
+
+    problem = make_problem(Axes(n=60, m=90, c=2, h2=0.5, seed=1))
+    K, scale = centred_kernel(problem.K)
+    trait = standardise_trait("y", problem.y)
+    by = {
+        kind: Analysis((trait,), problem.basis, kind, Precision.DOUBLE, None)
+        for kind in (WhitenerKind.CHOLESKY, WhitenerKind.SPECTRAL)
+    }
+    expected = fit_group(by[WhitenerKind.SPECTRAL], K.copy(), scale, starts=[None])
+    monkeypatch.setattr("lmmgwas.model.fitting._fit_cholesky_group", no_factor)
+    found = fit_group(by[WhitenerKind.CHOLESKY], K.copy(), scale, starts=[None])
+    assert found.kind is WhitenerKind.SPECTRAL
+    assert found.traits[0].null == expected.traits[0].null
+
+
+def test_where_float32_cannot_whiten_float64_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    def cannot(*_: object) -> None:
+        raise NotPositiveDefiniteError
+
+    axes = Axes(n=600, m=900, c=2, h2=0.5, seed=5)
+    expected = fit(axes, Precision.DOUBLE).traits[0].null
+    monkeypatch.setattr(expansion.ExpandingReml, "whiten", cannot)
+    found = fit(axes, Precision.SINGLE)
+    assert found.traits[0].null.h2 == pytest.approx(expected.h2, abs=1e-9)
+    assert found.traits[0].null.loglik == pytest.approx(expected.loglik, abs=1e-8)
+
+
+def test_where_the_draft_fails_the_search_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search that a float32 draft led astray is repeated without it."""
+    axes = Axes(n=600, m=900, c=2, h2=0.5, seed=5)
+    expected = fit(axes, Precision.DOUBLE).traits[0].null
+    usual, drafts = null_model._search, []
+
+    def led_astray(likelihood: object, start: object, slope: float, draft: object) -> object:
+        drafts.append(draft)
+        if draft is not None:
+            raise NotPositiveDefiniteError
+        return usual(likelihood, start, slope, draft)
+
+    monkeypatch.setattr(null_model, "_search", led_astray)
+    found = fit(axes, Precision.DOUBLE).traits[0].null
+    assert [draft is None for draft in drafts] == [False, True]
+    assert found.h2 == pytest.approx(expected.h2, abs=1e-9)

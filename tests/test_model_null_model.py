@@ -22,6 +22,7 @@ from lmmgwas.model.null_model import (
     fit_cholesky,
     fit_spectral,
     fit_without_grm,
+    grid_values,
 )
 from lmmgwas.model.samples import standardise_trait
 from lmmgwas.model.spectrum import decompose
@@ -184,3 +185,45 @@ def test_search_in_float32_ends_where_the_search_in_float64_does(route: str) -> 
     assert drafted.status is plain.status is Status.CONVERGED
     assert drafted.h2 == pytest.approx(plain.h2, abs=1e-8)  # design.md's bound, as above
     assert drafted.h2_se == pytest.approx(plain.h2_se, rel=1e-5)  # one step's change of slope
+
+
+def indefinite(share: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A centred kernel with a negative eigenvalue, as pairs with variants of their own have."""
+    problem = make_problem(INSIDE)
+    S, U = np.linalg.eigh(centred_kernel(problem.K)[0])
+    # The intercept has the eigenvalue 0, which stays: what is made negative stands beside it.
+    lowest = np.flatnonzero(np.abs(U.sum(axis=0)) < 1e-6)[:4]
+    S[lowest] = -share * np.array([1.0, 0.7, 0.5, 0.2])
+    return (U * S) @ U.T, standardise_trait("y", problem.y).values, problem.basis
+
+
+def fit_indefinite(share: float, h2: float | None, *, many: bool = False) -> NullModel:
+    K, y, X = indefinite(share)
+    found = decompose(K, 1.0)
+    U, trait = found.U, standardise_trait("y", y)
+    y_rot, X_rot = U.T @ trait.values, U.T @ X
+    values = grid_values(found.S, y_rot[:, None], X_rot)[0] if many else None
+    return fit_spectral(found.S, y_rot, X_rot, trait, 1.0, h2, values=values)
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["one trait", "many traits"])
+@pytest.mark.parametrize("share", [1e-3, 0.05, 0.4, 2.0])
+def test_under_an_indefinite_kernel_h2_ends_where_v_does(share: float, many: bool) -> None:
+    K, y, X = indefinite(share)
+    limit = 1.0 / (1.0 + share)
+    assert np.linalg.eigvalsh(limit * K + (1.0 - limit) * np.eye(y.size))[0] < 1e-9
+    grid = np.linspace(0.0, limit - 1e-4, 400)
+    values = [dense_reml_loglik(h2, K, y, X) for h2 in grid]
+    null = fit_indefinite(share, None, many=many)
+    assert null.status is Status.CONVERGED
+    assert null.loglik >= max(values) - 1e-9
+    assert null.loglik == pytest.approx(dense_reml_loglik(null.h2, K, y, X), abs=1e-8)
+
+
+@pytest.mark.parametrize("share", [0.05, 2.0])
+def test_h2_at_which_v_is_not_positive_definite_is_refused(share: float) -> None:
+    limit = 1.0 / (1.0 + share)
+    assert fit_indefinite(share, 0.9 * limit).h2 == 0.9 * limit
+    for h2 in (limit - 1e-4, limit + 1e-4, 0.5 + 0.5 * limit):
+        with pytest.raises(DegenerateError, match=r"E701.*not positive definite"):
+            fit_indefinite(share, h2)

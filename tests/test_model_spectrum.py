@@ -6,7 +6,12 @@ from oracles import centred_kernel
 from simulate import FEW, Axes, make_problem
 
 from lmmgwas.errors import DegenerateError
-from lmmgwas.model.spectrum import SpectralDecomposition, decompose, matches
+from lmmgwas.model.spectrum import (
+    SpectralDecomposition,
+    decompose,
+    matches,
+    require_semidefinite,
+)
 
 
 def kernel(axes: Axes = FEW[0]) -> np.ndarray:
@@ -39,9 +44,18 @@ def test_rounding_of_float32_files_is_clipped() -> None:
     assert found.S[0] == 0.0
 
 
-def test_indefinite_kernel_is_refused() -> None:
-    with pytest.raises(DegenerateError, match=r"E701.*--whitener cholesky"):
-        decompose(with_smallest(2e-5), 1.0)
+def test_indefinite_kernel_is_kept_as_it_is() -> None:
+    """Whether it will do depends on the h2 that is fitted (test_model_null_model.py)."""
+    K = with_smallest(2e-2)
+    found = decompose(K.copy(), 1.0)
+    assert found.S[0] == pytest.approx(-2e-2 * found.S[-1], rel=1e-10)
+    np.testing.assert_allclose((found.U * found.S) @ found.U.T, K, atol=1e-12)
+
+
+def test_refitted_variances_need_a_definite_kernel() -> None:
+    require_semidefinite(decompose(kernel(), 1.0).S)
+    with pytest.raises(DegenerateError, match=r"E701.*--variance null"):
+        require_semidefinite(decompose(with_smallest(2e-2), 1.0).S)
 
 
 def test_float32_kernel_short_of_rank_is_taken() -> None:

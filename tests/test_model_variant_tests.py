@@ -232,3 +232,11 @@ def test_an_analysis_of_many_traits_is_many_analyses(kind: WhitenerKind, test: T
         # One product for all traits or one for each: the same sums of n = 60 terms.
         np.testing.assert_allclose(together[k].neg_log10_p, alone.neg_log10_p, rtol=0, atol=1e-11)
         np.testing.assert_allclose(together[k].se, alone.se, rtol=1e-12)
+
+
+def test_traits_with_and_without_weights_do_not_share_a_rotation() -> None:
+    dots = np.ones((5, 2))
+    plain = WhitenedTrait(dots, None, 1.0, 3, 1.0)
+    weighted = WhitenedTrait(dots, np.ones(5), 1.0, 3, 1.0)
+    with pytest.raises(ValueError, match="all weighted, or none"):
+        TraitStack([plain, weighted])

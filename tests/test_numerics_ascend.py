@@ -1,5 +1,6 @@
 """The optimum by expansions in float32 against a search in float64 from a cold start."""
 
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -10,7 +11,7 @@ from simulate import Axes, make_problem
 from lmmgwas.model.samples import standardise_trait
 from lmmgwas.numerics.ascend import ascend, ascend_from, polish
 from lmmgwas.numerics.expansion import ExpandingReml
-from lmmgwas.numerics.likelihood import CholeskyReml
+from lmmgwas.numerics.likelihood import CholeskyReml, RemlPoint
 from lmmgwas.numerics.optimise import COARSE_GRID, Optimum, Status, maximise
 
 PROBLEMS = [
@@ -118,3 +119,68 @@ def test_what_float32_does_not_carry_is_nothing() -> None:
     reml = ExpandingReml(K - 30.0 * np.eye(len(K)), y, X)
     assert ascend(reml) is None
     assert ascend_from(reml, 0.5) is None
+
+
+class Hill:
+    """An expansion and a likelihood whose score is any function of h2, with constant curvature."""
+
+    def __init__(
+        self, score: Callable[[float], float], information: float = 1.0, at_zero: float = -10.0
+    ) -> None:
+        self.h2 = 0.0
+        self._score = score
+        self._information = information
+        self._at_zero = at_zero
+
+    def expand(self, h2: float) -> "Hill":
+        self.h2 = h2
+        return self
+
+    def loglik(self, h2: float) -> float:
+        return self._at_zero if h2 == 0.0 else -1.0
+
+    def point(self, h2: float) -> RemlPoint:
+        return RemlPoint(h2, self.loglik(h2), self._score(h2), self._information, 1.0, 0.0)
+
+    def doubt(self, h2: float) -> float:
+        return 0.0
+
+
+def test_an_ordinary_hill_is_climbed() -> None:
+    """So that what follows fails for the reason that it gives."""
+    found = ascend_from(Hill(lambda h2: 0.4 - h2), 0.38)
+    assert found is not None
+    assert found.point.h2 == pytest.approx(0.4, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("hill", "why"),
+    [
+        (Hill(lambda h2: 0.0, information=0.0), "a plain has no top"),
+        (Hill(lambda h2: 0.0, information=-1.0), "a valley has none"),
+        (Hill(lambda h2: 0.4 - h2, at_zero=0.0), "h2 = 0 is higher"),
+        (Hill(lambda h2: 1.0), "the way leads out of the interior"),
+    ],
+    ids=lambda part: part if isinstance(part, str) else "",
+)
+def test_what_is_no_maximum_is_nothing(hill: Hill, why: str) -> None:
+    assert ascend_from(hill, 0.4) is None, why
+
+
+def test_newton_that_goes_in_circles_is_stopped() -> None:
+    """Each step leads to the other side, and back: the last point is a root of nothing."""
+    hill = Hill(lambda h2: 0.02 if h2 <= 0.41 else -0.02)
+    found = ascend_from(hill, 0.4)
+    assert found is not None  # no doubt is told by this hill
+    assert found.point.h2 in (0.4, pytest.approx(0.42))
+
+
+def test_polishing_asks_for_a_maximum_nearby() -> None:
+    near = Hill(lambda h2: 0.4 - h2)
+    optimum = ascend_from(near, 0.4)
+    assert optimum is not None
+    done = polish(optimum, Hill(lambda h2: 0.400001 - h2))
+    assert done is not None
+    assert done.point.h2 == pytest.approx(0.400001, abs=1e-12)
+    assert polish(optimum, Hill(lambda h2: 0.4 - h2, information=-1.0)) is None
+    assert polish(optimum, Hill(lambda h2: 0.5 - h2)) is None  # too far

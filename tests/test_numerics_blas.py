@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from lmmgwas.numerics import blas
 from lmmgwas.numerics.blas import call, call_lapack
 from lmmgwas.numerics.linalg import (
     add_outer_in_place,
@@ -111,3 +112,10 @@ def test_info_is_returned() -> None:
 def test_a_routine_that_scipy_does_not_have() -> None:
     with pytest.raises(ImportError, match="dnothing"):
         call("nothing", np.zeros(1))
+
+
+def test_whole_numbers_of_another_size_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scipy that is built for 64-bit integers must not be given those of 32 bits."""
+    monkeypatch.setattr(blas, "_signature", lambda _: b"void (char *, long *, double *)")
+    with pytest.raises(ImportError, match="dpotrf takes other integers"):
+        blas._routine.__wrapped__("dpotrf")

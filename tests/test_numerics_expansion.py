@@ -206,3 +206,13 @@ def test_threads_change_nothing(threads: int) -> None:
     d = dense(Axes(n=800, m=900, c=2, h2=0.5, seed=3))  # more than one chunk of rows
     one, other = (ExpandingReml(d.K, d.y, d.X, k) for k in (1, threads))
     assert np.tril(one.factor(0.4)).tobytes() == np.tril(other.factor(0.4)).tobytes()
+
+
+@pytest.mark.parametrize("what", ["expand", "whiten"])
+def test_solves_that_do_not_converge_are_said(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    """No residual is small enough for a bound of nothing."""
+    reml = dense(AXES[0]).reml()
+    L = reml.factor(0.5)
+    monkeypatch.setattr("lmmgwas.numerics.expansion._MAX_RESIDUAL", 0.0)
+    with pytest.raises(NotPositiveDefiniteError, match="do not converge in float32"):
+        reml.expand(0.5) if what == "expand" else reml.whiten(L, 0.5)

@@ -51,3 +51,9 @@ def test_large_counts_give_zero_or_a_tiny_p_not_nan() -> None:
     assert (p >= 0.0).all()
     assert p[0] == 0.0
     assert 0.0 < p[1] < 1e-290
+
+
+def test_the_sum_ends_where_nothing_is_added() -> None:
+    """Fewer heterozygotes than 200 among 200,000 have weights below the smallest double."""
+    counts = np.array([[100_000, 200, 100_000]])
+    assert hardy_weinberg_p(counts)[0] == 0.0

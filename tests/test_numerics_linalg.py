@@ -337,3 +337,10 @@ def test_a_bad_minor_is_named_by_its_place_in_the_whole() -> None:
     V[37, 37] = -1.0
     with pytest.raises(NotPositiveDefiniteError, match="leading minor 38 of 50"):
         cholesky_in_place(V, 8)
+
+
+def test_a_decomposition_that_does_not_converge_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LAPACK says so by `info`; no matrix is known that makes it."""
+    monkeypatch.setattr(linalg, "call_lapack", lambda *_: 3)
+    with pytest.raises(ArithmeticError, match=r"did not converge \(info 3\)"):
+        linalg.symmetric_eigen(np.eye(4))

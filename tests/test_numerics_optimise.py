@@ -14,6 +14,7 @@ from lmmgwas.numerics.optimise import (
     COARSE_GRID,
     FINE_GRID,
     Status,
+    _hermite_root,
     maximise,
     maximise_from,
 )
@@ -252,3 +253,12 @@ def test_a_draft_that_fails_near_one_does_not_hide_the_upper_bound() -> None:
     rising = Hills((), slope=20.0)
     draft = Hills((), slope=20.0, broken_from=0.98)
     assert maximise(rising, COARSE_GRID, draft).status is Status.UPPER_BOUND
+
+
+def test_where_the_cubic_is_level_the_guess_stands() -> None:
+    """Newton's step on the cubic of two points would divide by its slope."""
+    left = RemlPoint(0.2, -1.0, 1.0, 5.0, 1.0, 0.0)
+    level = RemlPoint(0.4, -1.0, 0.1, 0.0, 1.0, 0.0)
+    assert _hermite_root(left, level, 0.4) == 0.4
+    steep = RemlPoint(0.4, -1.0, 0.1, 5.0, 1.0, 0.0)
+    assert _hermite_root(left, steep, 0.42) == pytest.approx(0.42, abs=0.02)

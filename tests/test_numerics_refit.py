@@ -5,6 +5,7 @@ import pytest
 from oracles import centred_kernel, dense_wald
 from simulate import Axes, Problem, make_problem
 
+from lmmgwas.numerics import refit
 from lmmgwas.numerics.likelihood import H2_MAX
 from lmmgwas.numerics.refit import RotatedData, refit_variants
 
@@ -112,3 +113,15 @@ def test_a_perfect_fit_stays_finite() -> None:
         fit = refit_variants(data, tile, reml=reml)
         assert np.isfinite([fit.h2, fit.loglik, fit.beta, fit.se]).all()
         assert fit.beta[0] == pytest.approx(3.0, rel=1e-6)
+
+
+def test_the_search_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bisection needs some 40 steps; after one, h2 is still next to the grid's best point."""
+    data, tile, *_ = rotated(make_problem(CASES[1]))
+    whole = refit_variants(data, tile, reml=True)
+    monkeypatch.setattr(refit, "_MAX_STEPS", 1)
+    python = getattr(refit.climb_rows, "py_func", refit.climb_rows)  # compiled, it knows 80
+    monkeypatch.setattr(refit, "climb_rows", python)
+    one = refit_variants(data, tile, reml=True)
+    assert (np.abs(one.h2 - whole.h2) < 0.1).all()
+    assert np.isfinite([one.loglik, one.beta, one.se]).all()

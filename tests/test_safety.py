@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -285,6 +286,39 @@ def test_the_rules_see_what_they_are_for(text: str) -> None:
 @pytest.mark.parametrize("text", GOOD)
 def test_the_rules_let_the_rest_pass(text: str) -> None:
     assert not faults(text)
+
+
+# --- What is installed ------------------------------------------------------------------------
+
+LOCKS = {"requirements/run.txt": ("dependencies",), "requirements/ci.txt": ("test", "dev")}
+
+
+def wanted(groups: tuple[str, ...]) -> set[str]:
+    """Names of the packages that pyproject.toml asks for, ours aside."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lists = [
+        project["dependencies"],
+        *(project["optional-dependencies"].get(g, []) for g in groups),
+    ]
+    names = {re.match(r"[A-Za-z0-9._-]+", text)[0].lower() for some in lists for text in some}
+    return names - {"lmmgwas"}
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_what_is_installed_is_known_by_its_hash(lock: str) -> None:
+    """And comes from wherever the user's own settings say: the locks name no host."""
+    text = (ROOT / lock).read_text(encoding="utf-8")
+    assert not re.search(r"://|--(?!hash=)|@|\.(com|org|io|net)\b", text)
+    lines = [line for line in text.replace("\\\n", " ").splitlines() if line.strip()]
+    entries = [line for line in lines if not line.lstrip().startswith("#")]
+    names = set()
+    for entry in entries:
+        found = re.fullmatch(
+            r"([a-z0-9.-]+)==[^ ]+( ;[^\\]*?)?(\s+--hash=sha256:[0-9a-f]{64})+", entry
+        )
+        assert found, entry[:80]
+        names.add(found[1])
+    assert wanted(LOCKS[lock]) <= names
 
 
 # --- The run ----------------------------------------------------------------------------------

@@ -27,19 +27,18 @@ def command(threads: int | None, tmpdir: str | None, debug: bool) -> None:
     from pathlib import Path
 
     from lmmgwas.errors import FileAccessError
-    from lmmgwas.numerics.threads import available_threads, describe_blas, limited_blas
+    from lmmgwas.numerics.threads import available_threads, describe_blas
     from lmmgwas.pipeline.selftest_run import Commands, run_selftest
 
     n_threads = threads or available_threads()
-    with limited_blas(n_threads):
-        _say(describe_blas())
-        _say(f"{'check':<52} {'error':>9} {'bound':>9}")
-        try:
-            with tempfile.TemporaryDirectory(prefix="lmmgwas.selftest.", dir=tmpdir) as folder:
-                findings = run_selftest(Path(folder), Commands(_grm, _assoc), n_threads, _say)
-        except OSError as error:
-            message = f"cannot write the small study: {error.strerror or error}"
-            raise FileAccessError("E111", f"{message}; see --tmpdir") from error
+    _say(describe_blas())
+    _say(f"{'check':<52} {'error':>9} {'bound':>9}")
+    try:
+        with tempfile.TemporaryDirectory(prefix="lmmgwas.selftest.", dir=tmpdir) as folder:
+            findings = run_selftest(Path(folder), Commands(_grm, _assoc), n_threads, _say)
+    except OSError as error:
+        message = f"cannot write the small study: {error.strerror or error}"
+        raise FileAccessError("E111", f"{message}; see --tmpdir") from error
     _say(f"All {len(findings)} checks passed")
 
 

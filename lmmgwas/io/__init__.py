@@ -4,5 +4,6 @@ Within this floor imports go along one line, left to right only:
 text -> problems -> blocks -> last_line -> id_lists -> tables -> columns -> bed -> bed_checks
 -> bim_kernels -> bim_text -> fam -> plink
 -> joined -> writing -> atomic -> lock -> workspace -> shards -> grm_files
--> row_kernels -> row_text -> bgzf -> tabix -> sumstats -> read_sumstats -> metadata.
+-> row_kernels -> row_text -> bgzf -> tabix -> sumstats -> read_sumstats -> metadata;
+open_files stands alone.
 """

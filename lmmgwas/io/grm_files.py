@@ -12,8 +12,9 @@ PREFIX.eigenval           their eigenvalues, one a line
 """
 
 import json
+import math
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lmmgwas.errors import FileAccessError, FormatError, MismatchError
+from lmmgwas.errors import FileAccessError, FormatError, MismatchError, Problem
 from lmmgwas.io.text import read_text
 from lmmgwas.io.writing import write_error
 from lmmgwas.model.grm import Grm, PackedPart
@@ -116,16 +117,45 @@ def open_grm(prefix: Path) -> tuple[Grm, dict[str, Any] | None]:
         counts = map_triangle(paths.counts(group), n) if pairwise else None
         return PackedPart(map_triangle(paths.values(group), n), n_variants, counts)
 
-    parts = {g["name"]: part(g["name"], g["n_variants"]) for g in manifest["groups"]}
-    return Grm(fid, iid, part(None, manifest["n_variants"]), parts), manifest
+    sizes = {g["name"]: g["n_variants"] for g in manifest["groups"]}
+    for group, n_variants in sizes.items():
+        part(group, n_variants)  # that it is there, and of the right size, is to be known now
+    return Grm(fid, iid, part(None, manifest["n_variants"]), _Parts(sizes, part)), manifest
+
+
+class _Parts(Mapping[str, PackedPart]):
+    """The parts of a set, each mapped when it is asked for.
+
+    A mapped file stays open; thousands of contigs, or 22 chromosomes under a low limit of open
+    files, would not go together with the other files of a run.
+    """
+
+    def __init__(self, sizes: dict[str, int], part: Callable[[str, int], PackedPart]) -> None:
+        self._sizes = sizes
+        self._part = part
+
+    def __getitem__(self, group: str) -> PackedPart:
+        return self._part(group, self._sizes[group])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._sizes)
+
+    def __len__(self) -> int:
+        return len(self._sizes)
 
 
 def read_grm_ids(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return FID and IID of PREFIX.grm.id."""
     fields = [line.split() for line in read_text(path).lines()]
-    wrong = next((k for k, f in enumerate(fields) if len(f) != 2), None)
-    if wrong is not None:
-        raise FormatError("E706", "expected FID and IID", f"{path}:{wrong + 1}")
+    if not fields:
+        raise FormatError("E706", "lists no sample, expected FID and IID on each line", str(path))
+    wrong = [
+        Problem("E706", f"{len(f)} fields, expected FID and IID", f"{path}:{k}")
+        for k, f in enumerate(fields, 1)
+        if len(f) != 2
+    ]
+    if wrong:
+        raise FormatError.of(wrong)
     fid = tuple("" if f[0] == "0" else f[0] for f in fields)
     iid = tuple(f[1] for f in fields)
     if len(set(zip(fid, iid, strict=True))) != len(iid):
@@ -145,12 +175,29 @@ def map_triangle(path: Path, n: int) -> NDArray[np.float32]:
             raise FormatError(
                 "E707",
                 f"has {size} bytes, expected {expected} = 4 n (n+1)/2 for the {n} samples of the "
-                ".grm.id: a truncated copy, or an .id file of another GRM?",
+                f".grm.id: {_likely_layout(size, n)}",
                 str(path),
             )
         return np.memmap(path, dtype="<f4", mode="r", shape=(n * (n + 1) // 2,))
     except OSError as error:
         raise FileAccessError("E110", f"cannot read {path}: {error.strerror}") from error
+
+
+def _likely_layout(size: int, n: int) -> str:
+    """What a file of another size may be."""
+    square, triangle = n * n, n * (n + 1) // 2
+    layouts = {
+        4 * square: "it has the size of the whole square matrix; give the lower triangle with the "
+        "diagonal, row by row",
+        8 * square: "it has the size of the whole square matrix in float64; give the lower "
+        "triangle with the diagonal, row by row, in float32",
+        8 * triangle: "it has the size of a triangle in float64; give float32",
+    }
+    rows = (math.isqrt(8 * (size // 4) + 1) - 1) // 2
+    if size not in layouts and size == 4 * (rows * (rows + 1) // 2):
+        or_else = ", or of a triangle without its diagonal" if rows == n - 1 else ""
+        return f"it has the size for {rows} samples{or_else}: is the .grm.id of another GRM?"
+    return layouts.get(size, "a truncated copy, or an .id file of another GRM?")
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ odd shapes, which reach the edges of BLAS kernels, and one shape large enough fo
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ def machine_findings() -> list[Finding]:
     findings = [_denormals()]
     for kind, bound in ((np.float32, 2e-5), (np.float64, 2e-13)):
         for name, check in _CHECKS:
-            error = _caught(lambda check=check, kind=kind: check(kind))  # type: ignore[misc]
+            error = _caught(partial(check, kind))
             findings.append(Finding(f"{name}, {np.dtype(kind).name}", error, bound))
     findings.append(Finding("eigenvectors, float64", _caught(_eigenvectors), 1e-11))
     return findings

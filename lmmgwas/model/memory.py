@@ -6,6 +6,7 @@ libraries, the lists of variants and samples) and the largest phase. Symbols: n 
 N samples of the genotype file, c covariates, q traits of an analysis, T rows of a tile.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from lmmgwas.model.grm import GRM_TILE
@@ -21,17 +22,21 @@ MAX_LANE_SAMPLES = 16_384
 _SINGLE, _DOUBLE = 4, 8  # bytes of a float
 _MIB = 1 << 20
 
-_KERNELS = 24 * _MIB
-"""Compiled kernels, BLAS's buffers, threads: measured 15 to 25 MiB, whatever the study."""
+_KERNELS = 14 * _MIB
+"""Compiled kernels."""
+
+_THREAD = 14 * _MIB
+"""A thread's stack, its heap, and BLAS's buffers. Both are measured, whatever the study."""
 
 _OWN_PAGES = 32 * _MIB
 """Arrays from this size on have pages of their own (glibc), which the system gets back at once;
-what is smaller lies in heaps, stays there when it is freed, and leaves gaps."""
+what is smaller lies in heaps, one for each thread, stays when it is freed, and leaves gaps."""
 
-_BROKEN_SHARE = 0.3
-"""Gaps, as a share of the small arrays: with it no measured peak was above its estimate."""
+_REUSED_SHARE = 0.5
+_GAPS_SHARE = 0.2
+"""With these no measured peak was above its estimate (tests/test_memory.py)."""
 
-_PLOTS = 60 * _MIB
+_PLOTS = 50 * _MIB
 """matplotlib and a picture of its own size: measured 32 to 57 MiB."""
 
 _TILES_ALIVE = 4  # of the GRM: three ahead, one being summed
@@ -74,6 +79,34 @@ class Phase:
         """Bytes of all its arrays."""
         return sum(term.size for term in self.terms)
 
+    @property
+    def small(self) -> int:
+        """Bytes of those that lie in heaps."""
+        return sum(term.size for term in self.terms if term.each < _OWN_PAGES)
+
+
+def after_each_other(
+    phases: Iterable[Phase], threads: int = 1, *, fits: bool = True
+) -> tuple[Phase, ...]:
+    """Return the phases with what is there besides their own arrays.
+
+    That is what the heaps keep of the phases before, of which a phase finds a part of its own
+    room, the gaps in them, threads, and kernels where something is fitted.
+    """
+    heap, found = 0, []
+    for phase in phases:
+        kept = heap - int(_REUSED_SHARE * min(heap, phase.small))
+        heap = kept + phase.small
+        terms = (
+            *phase.terms,
+            Term(kept, "what heaps keep of the steps before"),
+            Term(int(_GAPS_SHARE * heap), "gaps between small arrays"),
+            Term(_KERNELS if fits else 0, "compiled kernels"),
+            Term(_THREAD, "threads, and BLAS's buffers for them", threads),
+        )
+        found.append(Phase(phase.name, terms))
+    return tuple(found)
+
 
 @dataclass(frozen=True, slots=True)
 class GrmSize:
@@ -84,6 +117,7 @@ class GrmSize:
     n_variants: int
     n_groups: int = 1  # parts
     pairwise: bool = False
+    threads: int = 1
     eigen: bool = False  # decompositions are kept
     n_components: int = 0  # principal components, 0 for none
     page: int = 4096  # bytes of the pages that large arrays are made of
@@ -135,7 +169,7 @@ def lower_triangle(n: int, itemsize: int, page: int) -> int:
 
 def reading_phase(text_bytes: int) -> Phase:
     """Return what is alive while a .bim of so many bytes is read."""
-    return _phase(
+    return _step(
         "reading the variants",
         Term(text_bytes, "the text of the .bim, and a copy of it or its columns", 2),
     )
@@ -148,11 +182,11 @@ def grm_phases(size: GrmSize) -> tuple[Phase, ...]:
     double = lower_triangle(n, _DOUBLE, size.page)
     tile = GRM_TILE * n * _SINGLE
     phases = [
-        _phase(
+        _step(
             "building the GRM",
             Term(single, "the float32 sum of a few tiles (n x n)", twice),
             Term(double, "the float64 sums of a chromosome and of all (n x n)", 2 * twice),
-            Term(n * (n + 1) // 2 * _SINGLE, "the triangle that is being written", twice),
+            Term(n * (n + 1) // 2 * _SINGLE, "triangles: one is made, one written", 2 * twice),
             Term(tile, "tiles of standardised genotypes, read ahead", twice * _TILES_ALIVE),
             Term(GRM_TILE * size.n_file, "the calls of the tile that is being read", 3),
             Term(_MANIFEST_LINE * size.n_variants, "the lines of the digest of its variants"),
@@ -162,35 +196,33 @@ def grm_phases(size: GrmSize) -> tuple[Phase, ...]:
     basis = 2 * size.n_components + 40
     if size.eigen or (size.n_components and 2 * basis > n):
         workspace = Term(2 * _DOUBLE * n * n, "the workspace of LAPACK's ?syevd (2 n^2)")
-        phases.append(_phase("decomposing the GRM", K, workspace))
+        phases.append(_step("decomposing the GRM", K, workspace))
     elif size.n_components:
         vectors = _DOUBLE * n * (basis + size.n_components)
         phases.append(
-            _phase("principal components", K, Term(vectors, "the basis of the iteration", 2))
+            _step("principal components", K, Term(vectors, "the basis of the iteration", 2))
         )
     return tuple(phases)
 
 
 def study_phases(size: StudySize) -> tuple[Phase, ...]:
     """Return the phases of one analysis: null models, tests, tables and plots."""
-    tile = _tile_terms(size)
-    kept = Term(_small_bytes(tile), "what the allocator keeps of the tiles")
     waiting = _waiting_rows(size)
-    tests = _phase("tests", *_matrices(size), *tile, waiting)
-    finish = _phase(
+    tests = _step("tests", *_matrices(size), *_tile_terms(size), waiting)
+    finish = _step(
         "tables and plots",
-        kept,
         Term(_FINISHED_ROW * size.n_variants, "results, places and p of all variants"),
         Term(_PLOTS if size.plots else 0, "matplotlib and a plot"),
     )
     if size.kind is WhitenerKind.IDENTITY:
         return tests, finish
-    first = _phase("the first null model", *_fit_terms(size, whole=True))
+    first = _step("the first null model", *_fit_terms(size, whole=True))
     if not size.n_fits:
         return first, tests, finish
     fits = _of_lanes(size, _fit_terms(size, whole=False))
-    groups = _phase("null models without a chromosome", *fits, kept, waiting)
-    return first, groups, tests, finish
+    # Groups follow each other: their fits find the heaps as the tests of others left them.
+    again = _step("null models without a chromosome", *fits, waiting)
+    return first, tests, again, finish
 
 
 def fallback_bytes(size: StudySize) -> int:
@@ -202,22 +234,8 @@ def fallback_bytes(size: StudySize) -> int:
     return size.lanes * _DOUBLE * size.n * size.n if falls else 0
 
 
-def _phase(name: str, *terms: Term) -> Phase:
-    """A phase, with what every phase has."""
-    broken = int(_BROKEN_SHARE * _small_bytes(terms))
-    return Phase(
-        name,
-        (
-            *terms,
-            Term(broken, "gaps between small arrays"),
-            Term(_KERNELS, "compiled kernels and BLAS's buffers"),
-        ),
-    )
-
-
-def _small_bytes(terms: tuple[Term, ...]) -> int:
-    """Bytes of arrays that are too small for pages of their own."""
-    return sum(term.size for term in terms if term.each < _OWN_PAGES)
+def _step(name: str, *terms: Term) -> Phase:
+    return Phase(name, terms)
 
 
 def _of_lanes(size: StudySize, terms: tuple[Term, ...]) -> tuple[Term, ...]:
@@ -287,10 +305,10 @@ def _tile_terms(size: StudySize) -> tuple[Term, ...]:
     """What the tiles take that are tested at a time."""
     rows = scan_tile(size.n)
     b = min(rows, size.largest_group)
-    calls = 2 * (_CALIBRATED_TILES if size.calibrated else 1)
+    calls = 1 + (_CALIBRATED_TILES if size.calibrated else 1)
     width = _rotation_bytes(size)
     weighted = size.kind is WhitenerKind.SPECTRAL or size.per_variant
-    doubles = int(width == _SINGLE) + int(weighted) + 2 * int(size.per_variant)
+    doubles = int(width == _SINGLE) + int(weighted) + int(size.per_variant)
     per_trait = _DOUBLE * (1 + size.n_covariates) + _TESTS_ROW
     terms = (
         Term(b * size.n_file, "calls as they are read", calls),

@@ -19,7 +19,9 @@ from lmmgwas.model.samples import StandardTrait
 from lmmgwas.numerics.ascend import ascend, ascend_from, polish
 from lmmgwas.numerics.expansion import ExpandingReml
 from lmmgwas.numerics.likelihood import (
+    H2_MAX,
     CholeskyReml,
+    RemlPoint,
     RestrictedLikelihood,
     SpectralReml,
     spectral_grid,
@@ -101,13 +103,20 @@ def fit_spectral(
     """Fit by REML (or ML) in the rotated basis, O(n c^2) a step; `h2` fixes it.
 
     `values` is the trait's row of `grid_values`, where several traits were evaluated together.
+    Under a K with negative eigenvalues h2 ends where V does.
+
+    Raises DegenerateError (E701) where V is not safely positive definite at the fitted h2.
     """
-    likelihood = SpectralReml(S, y_rot, X_rot, restricted=restricted)
+    likelihood: RestrictedLikelihood = SpectralReml(S, y_rot, X_rot, restricted=restricted)
+    if float(S[0]) < 0.0:
+        likelihood = _Bounded(likelihood, _largest_h2(S))
     if h2 is not None:
+        _require_definite(S, h2)
         optimum = _fixed(likelihood, h2)
     else:
         known = None if values is None or not np.isfinite(values).all() else values.tolist()
         optimum = maximise(likelihood, FINE_GRID, values=known)
+        _require_definite(S, optimum.point.h2)
     return _report(likelihood, optimum, trait, grm_scale, X_rot.shape[1] if restricted else 0)
 
 
@@ -139,7 +148,51 @@ def fit_cholesky(
 
 def grid_values(S: Array, Y_rot: Array, X_rot: Array, *, restricted: bool = True) -> Array:
     """Return the log-likelihood (q, G) of q traits on the grid of `fit_spectral`."""
-    return spectral_grid(S, Y_rot, X_rot, FINE_GRID, restricted=restricted)
+    usable = [h2 for h2 in FINE_GRID if h2 <= _largest_h2(S)]
+    values = np.full((Y_rot.shape[1], len(FINE_GRID)), -np.inf)
+    values[:, : len(usable)] = spectral_grid(S, Y_rot, X_rot, usable, restricted=restricted)
+    return values
+
+
+_LEAST_VARIANCE = 0.01
+"""Smallest eigenvalue of V that a K with negative eigenvalues may have at the fitted h2. Below it
+the whitened data lean on directions that such a K gets wrong, and float32 on its rounding."""
+
+
+def _largest_h2(S: Array) -> float:
+    """Up to which h2 the smallest eigenvalue of V stays positive, with a millionth to spare."""
+    return min(H2_MAX, (1.0 - 1e-6) / (1.0 - float(S[0]))) if float(S[0]) < 0.0 else H2_MAX
+
+
+def _require_definite(S: Array, h2: float) -> None:
+    """Raise DegenerateError (E701) where V has eigenvalues that are negative, or next to it."""
+    smallest = h2 * float(S[0]) + 1.0 - h2
+    if float(S[0]) < 0.0 and smallest < _LEAST_VARIANCE:
+        raise DegenerateError(
+            "E701",
+            f"the GRM is not positive semi-definite (eigenvalues from {float(S[0]):.4g} to "
+            f"{float(S[-1]):.4g}) and the covariance at h2 = {h2:.4g} is not positive definite "
+            f"(its smallest eigenvalue is {smallest:.2g}): use a GRM that is, such as one without "
+            "--grm-missing pairwise",
+        )
+
+
+class _Bounded:
+    """A likelihood that ends at an h2 beyond which V is not positive definite."""
+
+    def __init__(self, likelihood: RestrictedLikelihood, largest: float) -> None:
+        self._likelihood = likelihood
+        self._largest = largest
+
+    def loglik(self, h2: float) -> float:
+        """Return the log-likelihood; -inf beyond the end."""
+        return self._likelihood.loglik(h2) if h2 <= self._largest else -math.inf
+
+    def point(self, h2: float) -> RemlPoint:
+        """Return the point; beyond the end one that falls, and tells nothing of its curvature."""
+        if h2 <= self._largest:
+            return self._likelihood.point(h2)
+        return RemlPoint(h2, -math.inf, -1.0, 0.0, math.nan, math.nan)
 
 
 def fit_expanding(

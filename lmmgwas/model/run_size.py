@@ -9,6 +9,7 @@ from lmmgwas.model.memory import (
     GrmSize,
     Phase,
     StudySize,
+    after_each_other,
     fallback_bytes,
     grm_phases,
     reading_phase,
@@ -52,19 +53,28 @@ class RunSize:
         sizes = [size.n for size in self.analyses]
         return max(sizes) if sizes else self.grm.n if self.grm is not None else 0
 
+    @property
+    def threads(self) -> int:
+        """Of the run."""
+        built = [] if self.grm is None else [self.grm.threads]
+        return max([1, *built, *(size.threads for size in self.analyses)])
+
     def estimate(self) -> MemoryEstimate:
         """Return the peak, and what makes it."""
         phases = [reading_phase(self.text)]
         if self.grm is not None:
             phases += grm_phases(self.grm)
-        fallback = 0
+        beyond = [0] * len(phases)
         for size in self.analyses:
             own = study_phases(size)
             phases += own
-            fits = [phase.size for phase in own if phase.name.startswith("null models")]
-            fallback = max([fallback, *(fit + fallback_bytes(size) for fit in fits)])
-        peak = max(phase.size for phase in phases)
-        return MemoryEstimate(self.base, tuple(phases), max(0, fallback - peak))
+            beyond += [fallback_bytes(size) if p.name.startswith("null models") else 0 for p in own]
+        kinds = {size.kind for size in self.analyses}
+        fits = self.grm is not None or kinds != {WhitenerKind.IDENTITY}
+        full = after_each_other(phases, self.threads, fits=fits)
+        peak = max(phase.size for phase in full)
+        worst = max(phase.size + more for phase, more in zip(full, beyond, strict=True))
+        return MemoryEstimate(self.base, full, worst - peak)
 
     def with_samples(self, n: int) -> "RunSize":
         """Return the same run with n samples, those of its files reduced alike."""
@@ -128,6 +138,9 @@ def _changes(run: RunSize) -> Iterator[tuple[str, RunSize]]:
     for holds, option, values in table:
         if holds and run.analyses:
             analyses = tuple(replace(size, **values) for size in run.analyses)
-            yield option, replace(run, analyses=analyses)
+            grm = run.grm
+            if grm is not None and "threads" in values:
+                grm = replace(grm, threads=1)
+            yield option, replace(run, grm=grm, analyses=analyses)
     if run.grm is not None and run.analyses:
         yield "a GRM that was built elsewhere (--grm)", replace(run, grm=None)

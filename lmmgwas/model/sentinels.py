@@ -37,8 +37,6 @@ def find_sentinels(values: NDArray[np.float64]) -> tuple[Sentinel, ...]:
     places = levels / unit  # so that no sum overflows
     centre = float(np.median(known / unit))
     away = np.abs(known / unit - centre)
-    if not away.any():
-        return ()
     spread = float(np.median(away)) or float(np.median(away[away > 0.0]))
     distance = (places - centre) / spread
     suspect = (counts >= MIN_REPEATS) & (np.abs(distance) > FAR)

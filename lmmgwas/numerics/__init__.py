@@ -1,6 +1,7 @@
 """Floor 0: arrays in, arrays out. No samples, no alleles, no files.
 
 Within this floor imports go along one line, left to right only:
-processor -> threads -> limits -> speed -> parallel -> jit -> hashing -> kernels -> blas -> linalg -> likelihood
--> expansion -> optimise -> ascend -> refit -> hwe -> tails.
+processor -> threads -> limits -> speed -> parallel -> jit -> hashing -> kernels -> triangle
+-> blas -> linalg -> likelihood
+-> expansion -> optimise -> ascend -> refit -> hwe -> tails -> extremes.
 """

@@ -1,9 +1,11 @@
 """The one door to numba: where compiled kernels are kept, and how they are compiled.
 
 Compiled code is loaded by later runs, so its folder must be private to the user. Where no
-such folder can be had, kernels are compiled in memory, once per process.
+such folder can be had, kernels are compiled in memory, once per process. A folder that is full,
+or whose files are damaged, costs the time to compile and nothing else.
 """
 
+import contextlib
 import os
 import stat
 from collections.abc import Callable
@@ -60,5 +62,29 @@ def kernel(function: _Kernel) -> _Kernel:
     """Compile `function` on its first call, without the GIL, keeping IEEE arithmetic."""
     import numba
 
-    compile_ = numba.njit(cache=_CACHED, nogil=True, error_model="numpy")
-    return cast(_Kernel, compile_(function))
+    try:
+        compiled: Any = numba.njit(cache=_CACHED, nogil=True, error_model="numpy")(function)
+    except RuntimeError:  # numba found no folder that it can write to after all
+        compiled = numba.njit(nogil=True, error_model="numpy")(function)
+    if _CACHED and compiled is not function:  # NUMBA_DISABLE_JIT leaves it as it is
+        _forgive(compiled._cache)
+    return cast(_Kernel, compiled)
+
+
+def _forgive(cache: Any) -> None:
+    """Let a kept kernel that cannot be read be compiled again, one that cannot be kept be used."""
+    load, save = cache.load_overload, cache.save_overload
+
+    def load_or_none(signature: Any, target: Any) -> Any:
+        try:
+            return load(signature, target)
+        except Exception:  # a damaged file may fail in any way, and is only a copy
+            with contextlib.suppress(Exception):
+                cache.flush()
+            return None
+
+    def save_or_not(signature: Any, data: Any) -> None:
+        with contextlib.suppress(Exception):  # a full disk, a quota, a folder that went away
+            save(signature, data)
+
+    cache.load_overload, cache.save_overload = load_or_none, save_or_not

@@ -6,6 +6,7 @@ newer than it fall back to AVX2, half the speed of AVX-512 where that is whole (
 """
 
 import os
+import sys
 from pathlib import Path
 
 _CPUINFO = Path("/proc/cpuinfo")
@@ -45,6 +46,21 @@ def core_type(cpuinfo: str) -> str | None:
     if not newer or int(family) < _FIRST_UNKNOWN_AMD or not flags >= _SKYLAKEX_FLAGS:
         return None
     return "COOPERLAKE" if _BFLOAT16 in flags else "SKYLAKEX"
+
+
+def flushed_denormals() -> str | None:
+    """Return a warning where numbers below the smallest normal one are taken for 0, else None.
+
+    Libraries that were compiled with -ffast-math switch that on for the process that loads them,
+    by the processor's flags FTZ and DAZ.
+    """
+    if sys.float_info.min * 0.5 > 0.0:
+        return None
+    return (
+        "this process takes tiny numbers (below 2e-308) for 0: a library that was compiled with "
+        "-ffast-math has changed the processor's arithmetic, and results may lose digits; find "
+        "what preloads it (LD_PRELOAD, a plug-in), and run without it"
+    )
 
 
 def slow_kernels(architectures: list[str]) -> str | None:

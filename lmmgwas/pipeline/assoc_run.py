@@ -14,6 +14,7 @@ from lmmgwas.model.fitting import WhitenerCost
 from lmmgwas.model.grm import check_loco
 from lmmgwas.model.null_model import NullModel
 from lmmgwas.model.scan import ScanKind
+from lmmgwas.pipeline.conservation import check_grm_set, check_rows_on_disk
 from lmmgwas.pipeline.group_shards import AnalysisShards
 from lmmgwas.pipeline.journal import Journal, refuse_unfinished
 from lmmgwas.pipeline.logbook import Logbook, Progress
@@ -80,6 +81,8 @@ def _relatedness(study: Study, journal: Journal, log: Logbook) -> Iterator[Relat
         yield None
         return
     with opened(study.grm, study.job, journal, log) as relatedness:
+        if study.grm.task is None:
+            check_grm_set(relatedness.grm, study.job.run.threads)
         if study.job.model.loco and study.job.model.h2 != 0.0:
             groups = autosomal_groups(study.variants)
             check_loco(relatedness.grm, groups)
@@ -113,6 +116,8 @@ def _analyse(
             files = trait_files(job, stems[trait.name], variants)
             output = TraitOutput(trait, files, outputs, spool / f"{stems[trait.name]}.records")
             output.gather(outcome.groups, k, plan.samples.n_samples)
+            check_rows_on_disk(outputs.temporary(files.table), output.n_tested)
+            check_rows_on_disk(outputs.temporary(files.excluded), output.n_excluded)
             whole = _whole_row(study, output, outcome.whole[k], plan, relatedness)
             results.append(_write_tables(study, plan, output, whole, (outcome, cost), outputs))
             say_trait(study, results[-1], log)

@@ -14,7 +14,9 @@ from lmmgwas.pipeline.memory_check import require_memory, resident_bytes
 from lmmgwas.pipeline.options import GrmJob, GrmOptions
 
 
-def grm_size(genotypes: Genotypes, variants: Variants, options: GrmOptions) -> GrmSize:
+def grm_size(
+    genotypes: Genotypes, variants: Variants, options: GrmOptions, threads: int
+) -> GrmSize:
     """Return the size of a GRM of these variants, chosen and autosomal, over the samples kept."""
     return GrmSize(
         n=int(genotypes.kept.size),
@@ -22,6 +24,7 @@ def grm_size(genotypes: Genotypes, variants: Variants, options: GrmOptions) -> G
         n_variants=len(variants),
         n_groups=len(variants.groups()),
         pairwise=options.pairwise,
+        threads=threads,
         page=page_bytes(),
     )
 
@@ -36,7 +39,7 @@ def set_needs(size: GrmSize, folder: Path, what: str) -> list[DiskNeed]:
 def require_grm_room(job: GrmJob, genotypes: Genotypes, variants: Variants, log: Logbook) -> None:
     """Raise before `lmmgwas grm` begins where memory (E137) or the disk (E118) is too small."""
     size = replace(
-        grm_size(genotypes, variants, job.grm),
+        grm_size(genotypes, variants, job.grm, job.run.threads),
         eigen=job.eigen,
         n_components=job.n_components or 0,
     )

@@ -108,7 +108,10 @@ def draw_plots(
     suffixes = plot_suffixes(plots)
     if not suffixes or output.n_tested == 0:
         return
+    from lmmgwas.report.settings import load_matplotlib
+
     try:
+        load_matplotlib(outputs.temporary(output.files.plot("qq", suffixes[0])).parent)
         picture = _picture_of(output, selected, leads, whole, lines)
         draw_pictures(picture, suffixes, output.files.plot, outputs)
     except FileAccessError:

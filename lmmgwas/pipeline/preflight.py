@@ -18,6 +18,7 @@ from lmmgwas.model.genotypes import Variants
 from lmmgwas.model.grm import MIN_LOCO_VARIANTS, Grm, check_loco
 from lmmgwas.model.run_size import RunSize
 from lmmgwas.pipeline.condition import condition_covariates
+from lmmgwas.pipeline.conservation import check_samples
 from lmmgwas.pipeline.disk_check import bytes_of, require_space
 from lmmgwas.pipeline.flow import describe_flow, sample_flow
 from lmmgwas.pipeline.inputs import Genotypes, choose_variants, open_genotypes
@@ -60,6 +61,7 @@ def plan_study(job: AssocJob, log: Logbook, outputs: OutputSet) -> Study:
     log.say(describe_flow(flow, tables, needs_grm=grm is not None))
     choices = TraitChoices(job.model.rint, job.test.hwe_of_all)
     plans = plan_analyses(genotypes, tables, flow, grm, choices, log)
+    check_samples(flow, plans, len(genotypes.samples))
     # Of the whole file: a run of one chromosome must not get a line of its own.
     threshold = significance(
         job.model, len(genotypes.variants), is_human=job.genotypes.karyotype.is_human

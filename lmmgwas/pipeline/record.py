@@ -9,8 +9,10 @@ from typing import Any
 from lmmgwas.io.atomic import OutputSet
 from lmmgwas.io.sumstats import marker_ids, p_text
 from lmmgwas.model.genotypes import REASONS
+from lmmgwas.numerics.optimise import Status
 from lmmgwas.numerics.threads import blas_libraries
 from lmmgwas.pipeline.logbook import Logbook
+from lmmgwas.pipeline.row_checks import quality_of_rows, report_rows
 from lmmgwas.pipeline.study import Study, TraitResult
 from lmmgwas.pipeline.trait_output import GroupRow, TraitOutput
 from lmmgwas.report.manifest import describe_file, describe_software
@@ -54,6 +56,13 @@ def say_trait(study: Study, result: TraitResult, log: Logbook) -> None:
             "W902",
             f"{trait.n_perfect} variants fit trait {trait.name} perfectly: their -log10 p is a "
             "lower bound",
+        )
+    least_mac = study.job.test.filters.mac
+    report_rows(quality_of_rows(study, result), whole.n_samples, least_mac, log)
+    if whole.null.status is Status.FLAT:
+        log.say(
+            f"Note: h2 of {trait.name} cannot be estimated, the likelihood does not depend on it: "
+            "h2 is set to 0, and every test is ordinary least squares"
         )
     if result.not_ssf:
         why = "; ".join(result.not_ssf)
@@ -135,6 +144,7 @@ def _describe_trait(study: Study, result: TraitResult) -> dict[str, Any]:
     counts = {str(r): int(k) for r, k in zip(REASONS, trait.reasons, strict=True)}
     return {
         "name": trait.name,
+        "files": trait.files.stem,  # in the names of its files
         "n_samples": result.whole.n_samples,
         "conditioned_on": list(study.job.model.condition),
         "test": study.job.model.test,

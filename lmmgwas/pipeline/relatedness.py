@@ -13,6 +13,8 @@ from lmmgwas.errors import DegenerateError
 from lmmgwas.io.grm_files import GrmPaths, open_grm, read_eigen
 from lmmgwas.model.grm import Grm, centre_and_scale, check_loco, loco_triangle, require_groups
 from lmmgwas.model.spectrum import SpectralDecomposition, matches
+from lmmgwas.model.variant_tests import VarianceKind
+from lmmgwas.pipeline.grm_checks import GivenGrm, check_definite, check_given_grm, require_finite
 from lmmgwas.pipeline.grm_run import GrmTask, plan_grm
 from lmmgwas.pipeline.inputs import Genotypes, open_genotypes
 from lmmgwas.pipeline.join import match_grm
@@ -20,6 +22,7 @@ from lmmgwas.pipeline.journal import Journal
 from lmmgwas.pipeline.kept_grm import grm_of_study
 from lmmgwas.pipeline.logbook import Logbook
 from lmmgwas.pipeline.options import AssocJob, FileSet
+from lmmgwas.pipeline.sample_checks import warn_of_twins
 
 Array = NDArray[np.float64]
 
@@ -48,9 +51,17 @@ class Relatedness:
     threads: int = 1
 
     def matrix(self, group: str | None, rows: NDArray[np.int64]) -> tuple[Array, float]:
-        """Return K (n, n) without `group`, centred and scaled, and its grm_scale."""
+        """Return K (n, n) without `group`, centred and scaled, and its grm_scale.
+
+        Raises DegenerateError: E702, with its place, for a value that is not finite.
+        """
         K = loco_triangle(self.grm, group, rows, self.threads)
-        return K, centre_and_scale(K, self.threads)
+        try:
+            return K, centre_and_scale(K, self.threads)
+        except DegenerateError:
+            for name, part in ((None, self.grm.whole), *self.grm.parts.items()):
+                require_finite(self.grm, part, self.paths.values(name))
+            raise
 
     def kept_decomposition(
         self, group: str | None, rows: NDArray[np.int64], K: Array, grm_scale: float
@@ -78,6 +89,10 @@ def plan_relatedness(job: AssocJob, genotypes: Genotypes, log: Logbook) -> Plann
             check_loco(grm, ("?",))  # raises: a plain GRM has no parts
         where = str(GrmPaths(job.model.grm).ids)
         row_of = match_grm(genotypes.index, n, grm.fid, grm.iid, where)
+        if job.model.h2 != 0.0:
+            given = GivenGrm(grm, manifest, GrmPaths(job.model.grm), _used_rows(row_of))
+            refits = job.model.variance is VarianceKind.PER_VARIANT
+            check_given_grm(given, row_of, genotypes, job.run.threads, log, refits=refits)
         return PlannedGrm(row_of, None, job.model.grm)
     if job.model.h2 == 0.0:
         return None
@@ -87,6 +102,22 @@ def plan_relatedness(job: AssocJob, genotypes: Genotypes, log: Logbook) -> Plann
         built_from = open_genotypes(replace(job.genotypes, files=files), log)
     task = plan_grm(built_from, job.genotypes, job.grm, job.run, log)
     return PlannedGrm(_rows_when_built(built_from, genotypes), task, None)
+
+
+def _used_rows(row_of: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The rows of the GRM that are samples of the .fam, ascending."""
+    return np.sort(row_of[row_of >= 0])
+
+
+def _look_at_samples(planned: PlannedGrm, grm: Grm, job: AssocJob, log: Logbook) -> None:
+    """Warn of twins, and of a matrix of pairs that is not positive semi-definite."""
+    if job.model.h2 == 0.0:
+        return
+    rows = _used_rows(planned.row_of)
+    warn_of_twins(grm, rows, job.run.threads, log)
+    if planned.task is not None and planned.task.options.pairwise:
+        refits = job.model.variance is VarianceKind.PER_VARIANT
+        check_definite(grm, rows, log, refits=refits)
 
 
 def _rows_when_built(built_from: Genotypes, genotypes: Genotypes) -> NDArray[np.int64]:
@@ -125,8 +156,10 @@ def opened(
     if planned.task is None:
         prefix = planned.prefix or Path()
         grm, manifest = open_grm(prefix)
+        _look_at_samples(planned, grm, job, log)
         yield Relatedness(grm, manifest, GrmPaths(prefix), job.run.threads)
         return
     with grm_of_study(planned.task, job.run, journal, log) as paths:
         grm, manifest = open_grm(paths.prefix)
+        _look_at_samples(planned, grm, job, log)
         yield Relatedness(grm, manifest, paths, job.run.threads)

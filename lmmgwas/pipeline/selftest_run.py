@@ -13,6 +13,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from lmmgwas.model.scan import ScanKind
 from lmmgwas.model.simulate import simulate_study
 from lmmgwas.model.variant_tests import TestKind, VarianceKind
 from lmmgwas.model.whitening import Precision, WhitenerKind
+from lmmgwas.numerics.threads import limited_blas
 from lmmgwas.pipeline.conservation import check_rows_on_disk
 from lmmgwas.pipeline.example import write_example
 from lmmgwas.pipeline.options import (
@@ -124,13 +126,15 @@ def describe(finding: Finding) -> str:
 
 
 def _all_findings(folder: Path, commands: Commands, threads: int) -> Iterator[Finding]:
-    yield from machine_findings()
+    with limited_blas(threads):
+        yield from machine_findings()
     write_example(folder, SETTINGS)
     oracle = OracleStudy(simulate_study(SETTINGS))
     run = _Runner(folder, threads, commands)
-    yield from _guarded("grm", lambda: _grm_findings(run, oracle))
-    for way in _WAYS:
-        yield from _guarded(way.name, lambda way=way: _assoc_findings(run, oracle, way))  # type: ignore[misc]
+    with limited_blas(1):  # the commands have `threads`; the oracle's matrices are too small
+        yield from _guarded("grm", lambda: _grm_findings(run, oracle))
+        for way in _WAYS:
+            yield from _guarded(way.name, partial(_assoc_findings, run, oracle, way))
 
 
 def _guarded(name: str, work: Callable[[], Sequence[Finding]]) -> Sequence[Finding]:

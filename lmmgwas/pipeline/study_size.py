@@ -45,7 +45,8 @@ def study_size(
     built = None
     pairwise = given is not None and given.whole.counts is not None
     if grm is not None and grm.task is not None:
-        built = grm_size(grm.task.genotypes, grm.task.variants, grm.task.options)
+        task = grm.task
+        built = grm_size(task.genotypes, task.variants, task.options, job.run.threads)
         pairwise = built.pairwise
     analyses = tuple(
         replace(_analysis(job, variants, plan, grm), n_file=n_file, pairwise=pairwise)

@@ -53,8 +53,12 @@ def describe_inputs(paths: Iterable[Path]) -> list[dict[str, Any]]:
 
 
 def format_manifest(content: dict[str, Any]) -> str:
-    """Return the JSON text; NaN becomes null, `complete` comes last."""
-    return json.dumps(_plain({**content, "complete": True}), indent=1, ensure_ascii=False) + "\n"
+    """Return the JSON text; NaN becomes null, `complete` comes last.
+
+    Names of files that are not UTF-8 are written as Python has them: caf\\udce9 for the byte E9.
+    """
+    text = json.dumps(_plain({**content, "complete": True}), indent=1, ensure_ascii=False) + "\n"
+    return "".join(f"\\u{ord(c):04x}" if "\ud800" <= c <= "\udfff" else c for c in text)
 
 
 def _plain(value: Any) -> Any:
