@@ -84,10 +84,10 @@ demo: $(VENV)/.installed
 	@echo "The causal variants that were simulated: test_data/truth.tsv"
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m "not slow"
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not faults"
 
 test-all: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not faults"
 
 faults: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m faults tests/faults

@@ -180,6 +180,55 @@ def test_sizes_are_checked(tmp_path: Path, group: str | None, change: int) -> No
     assert caught.value.problems[0].where == str(path)
 
 
+@pytest.mark.parametrize(
+    ("n_bytes", "said"),
+    [
+        (4 * 25, "the whole square matrix; give the lower triangle"),
+        (8 * 25, "the whole square matrix in float64"),
+        (8 * 15, "a triangle in float64"),
+        (4 * 21, "the size for 6 samples: is the .grm.id of another GRM?"),
+        (4 * 10, "the size for 4 samples, or of a triangle without its diagonal"),
+        (0, "the size for 0 samples"),
+        (58, "a truncated copy"),
+        (4 * 14, "a truncated copy"),
+    ],
+)
+def test_other_layouts_are_recognised(tmp_path: Path, n_bytes: int, said: str) -> None:
+    prefix = write_set(tmp_path)
+    GrmPaths(prefix).values(None).write_bytes(bytes(n_bytes))
+    with pytest.raises(FormatError, match=r"E707.*expected 60 = 4 n \(n\+1\)/2") as caught:
+        open_grm(prefix)
+    assert said in str(caught.value)
+
+
+def test_all_wrong_lines_of_ids_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "x.grm.id"
+    path.write_text("F0 I0\nI1\nF2 I2\nF3 I3 x\n\n")
+    with pytest.raises(FormatError) as caught:
+        read_grm_ids(path)
+    assert [problem.where for problem in caught.value.problems] == [f"{path}:2", f"{path}:4"]
+    path.write_text("")
+    with pytest.raises(FormatError, match="lists no sample"):
+        read_grm_ids(path)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="there is no /proc")
+def test_parts_are_mapped_when_they_are_asked_for(tmp_path: Path) -> None:
+    """A mapped file stays open, and a set may have thousands of parts."""
+    prefix = write_set(tmp_path)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    grm, _ = open_grm(prefix)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before + 1  # the whole
+    part = grm.parts["1"]
+    assert len(list(Path("/proc/self/fd").iterdir())) == before + 2
+    assert dict(grm.parts).keys() == {"1", "2"}
+    assert len(grm.parts) == 2
+    with pytest.raises(KeyError):
+        grm.parts["3"]
+    del part
+    assert len(list(Path("/proc/self/fd").iterdir())) == before + 1
+
+
 @pytest.mark.parametrize("file", ["manifest", "ids"])
 def test_manifest_and_ids_belong_together(tmp_path: Path, file: str) -> None:
     prefix = write_set(tmp_path)

@@ -331,6 +331,25 @@ def test_odd_names_of_folders(
     assert {path.name for path in tmp_path.iterdir()} == {name}
 
 
+ODD_PREFIXES = ["a b", "-x", "a\nb", "a\tb", 'a"b', "a: b #c", "größe", ".hidden", "x" * 150]
+
+
+@pytest.mark.parametrize("name", ODD_PREFIXES, ids=lambda name: repr(name[:12]))
+def test_odd_prefixes(
+    run_cli: RunCli, files: StudyFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """All files have it, and the metadata names the table."""
+    monkeypatch.chdir(tmp_path)
+    done = run_cli("assoc", *files.inputs, "--out", name, *ONE)
+    assert done.exit_code == 0, done.stderr
+    found = files_of(tmp_path / name)
+    assert len(found) == 7
+    assert all(path.name.startswith(f"{name}.") for path in tmp_path.iterdir())
+    metadata = found[".height.tsv.gz-meta.yaml"].decode()
+    quoted = json.dumps(f"{name}.height.tsv.gz", ensure_ascii=False)
+    assert f"data_file_name: {quoted}\n" in metadata
+
+
 NO_PRIVILEGES = """
 import ctypes, os
 if os.geteuid() == 0:

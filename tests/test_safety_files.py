@@ -118,6 +118,17 @@ def test_names_of_traits_never_become_paths(
     assert {path.name for path in new} == {*written, "run.run.json", "run.log"}
 
 
+def test_the_manifest_says_which_table_is_whose(
+    assoc: Assoc, small: StudyFiles, out: Path
+) -> None:
+    named(small, "a/b", "a_b")
+    assert assoc().exit_code == 0
+    manifest = json.loads((out / "run.run.json").read_text(encoding="utf-8"))
+    tables = {trait["name"]: trait["table"] for trait in manifest["traits"]}
+    assert tables == {"a/b": "run.a_b.tsv.gz", "a_b": "run.a_b_2.tsv.gz"}
+    assert all((out / name).exists() for name in tables.values())
+
+
 @pytest.mark.parametrize(
     ("name", "code"),
     [("", "E4"), ("x" * 300, "E010"), ("\u0416" * 150, None), ("a\x1b[2J", "E206")],
@@ -379,6 +390,20 @@ def test_paths_are_escaped_in_messages(
 def test_usage_errors_are_escaped(assoc: Assoc, out: Path, option: str) -> None:
     result = assoc(option, f"a\x1b[2J{BIDI}")
     assert result.exit_code in (2, 3, 4)
+    assert not controls(said(result, out))
+
+
+def test_what_a_bug_of_ours_says_is_escaped(
+    assoc: Assoc, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The text of an exception may quote a file."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError(f"\x1b[2J{BIDI}")
+
+    monkeypatch.setattr("lmmgwas.pipeline.assoc_run.run_assoc", fail)
+    result = assoc()
+    assert result.exit_code == 70
     assert not controls(said(result, out))
 
 

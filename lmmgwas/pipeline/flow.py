@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lmmgwas.errors import MismatchError
+from lmmgwas.errors import NumericalError
 from lmmgwas.pipeline.inputs import Genotypes
 from lmmgwas.pipeline.join import StudyTables
 
@@ -133,7 +133,11 @@ def describe_flow(flow: SampleFlow, tables: StudyTables, *, needs_grm: bool) -> 
     rows += [(f"  trait {name}", int(mask.sum())) for name, mask in flow.analysed.items()]
     rows += [(f"dropped: {reason}", count) for reason, count in dropped.items()]
     if n_analysed + sum(dropped.values()) != len(ours):
-        raise MismatchError("E399", "samples analysed and dropped do not add up to the .fam")
+        raise NumericalError(
+            "E399",
+            "samples analysed and dropped do not add up to the .fam: this cannot be; please "
+            "report it with the log",
+        )
     if len(frame) > len(ours):
         rows.append(("only in the trait table", len(frame) - len(ours)))
     width = max(len(name) for name, _ in rows)

@@ -38,10 +38,6 @@ USUAL_DIAGONAL = (0.7, 1.3)
 _SAME = 1e-6
 """Of the mean diagonal: values closer than this differ by the rounding of float32 files alone."""
 
-_PROBES = 500
-_PARTS_TOLERANCE = 1e-5
-"""Of the mean diagonal: a hundred times the rounding of float32 parts."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GivenGrm:
@@ -72,12 +68,12 @@ def check_given_grm(
     row_of (N,) is the GRM row of each sample of the .fam, -1 where it has none; `refits` says
     that variances are fitted for each variant, which needs a definite matrix.
 
-    Raises DegenerateError (E701, E702, E703), MismatchError (E710, E806).
+    Raises DegenerateError (E701, E702, E703), MismatchError (E710).
     """
     require_finite(given.grm, given.grm.whole, given.paths.values(None))
     summary = summarise(given.grm.whole.values, given.rows, threads)
     _check_values(given, summary, log)
-    _check_set(given, summary, log)
+    _check_ids(given, log)
     _note_variants(given, genotypes, log)
     if given.may_be_indefinite:
         check_definite(given.grm, given.rows, log, refits=refits)
@@ -135,8 +131,8 @@ def _check_values(given: GivenGrm, summary: TriangleSummary, log: Logbook) -> No
         )
 
 
-def _check_set(given: GivenGrm, summary: TriangleSummary, log: Logbook) -> None:
-    """Do the files of one of our sets belong together?"""
+def _check_ids(given: GivenGrm, log: Logbook) -> None:
+    """Is the list of samples of one of our sets as it was written?"""
     if given.manifest is None:
         return
     grm = given.grm
@@ -146,24 +142,6 @@ def _check_set(given: GivenGrm, summary: TriangleSummary, log: Logbook) -> None:
             "W704",
             f"{given.paths.ids} is not as `lmmgwas grm` wrote it: if its lines were moved, the "
             "values belong to other people; if IDs were changed, all is well",
-        )
-    complete = sum(part.n_variants for part in grm.parts.values()) == grm.whole.n_variants
-    if given.may_be_indefinite or not complete:
-        return
-    size = grm.whole.values.size
-    at = np.unique(np.random.default_rng(SEED).integers(0, size, _PROBES))
-    total = np.zeros(at.size)
-    for name, part in grm.parts.items():
-        values = np.asarray(part.values[at], dtype=np.float64)
-        if not np.isfinite(values).all():
-            require_finite(grm, part, given.paths.values(name))
-        total += values * (part.n_variants / max(grm.whole.n_variants, 1))
-    off = np.abs(total - grm.whole.values[at]).max()
-    if off > _PARTS_TOLERANCE * abs(summary.mean_diagonal):
-        raise MismatchError(
-            "E806",
-            f"the parts of {given.paths.prefix} do not add up to its whole (by {off:.3g}): the "
-            "files are not of one set; build the GRM again",
         )
 
 

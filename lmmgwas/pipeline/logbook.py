@@ -4,6 +4,8 @@ A log that cannot be written is not a failed result: such errors are swallowed h
 """
 
 import contextlib
+import os
+import stat
 import sys
 import time
 from collections.abc import Iterator
@@ -47,7 +49,7 @@ class Logbook:
     def begin(self) -> None:
         """Open the file and write what waits."""
         with contextlib.suppress(OSError):
-            self._file = self._path.open(self._mode, encoding="utf-8", newline="\n")
+            self._file = _open_plain(self._path, self._mode)
         waiting, self._waiting = self._waiting, []
         for text in waiting:
             self._keep(text)
@@ -125,6 +127,19 @@ class Logbook:
             with contextlib.suppress(OSError):
                 self._file.close()
             self._file = None
+
+
+def _open_plain(path: Path, mode: Literal["w", "a"]) -> TextIO | None:
+    """Open a log, unless the name is that of a link, a pipe or a device: None, or OSError."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    flags |= os.O_APPEND if mode == "a" else 0
+    descriptor = os.open(path, flags, 0o666)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        return None
+    if mode == "w":
+        os.ftruncate(descriptor, 0)
+    return os.fdopen(descriptor, mode, encoding="utf-8", newline="\n")
 
 
 class Progress:

@@ -160,7 +160,7 @@ def refuse_hopeless(genotypes: GenotypeOptions, grm: GrmOptions | None, run: Run
     built = None
     if grm is not None and everyone and files:
         n = _count_lines(files[0].fam)
-        built = GrmSize(n, n, 0, pairwise=grm.pairwise, threads=run.threads, page=page_bytes())
+        built = GrmSize(n, n, 0, pairwise=grm.pairwise, page=page_bytes())
     text = sum(found.bim.stat().st_size for found in files if found.bim.is_file())
     _refuse(RunSize(resident_bytes(), built, text=text), run)
 

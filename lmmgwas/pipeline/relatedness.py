@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lmmgwas.errors import DegenerateError
+from lmmgwas.errors import DegenerateError, MismatchError
 from lmmgwas.io.grm_files import GrmPaths, open_grm, read_eigen
 from lmmgwas.model.grm import Grm, centre_and_scale, check_loco, loco_triangle, require_groups
 from lmmgwas.model.spectrum import SpectralDecomposition, matches
@@ -59,9 +59,13 @@ class Relatedness:
         try:
             return K, centre_and_scale(K, self.threads)
         except DegenerateError:
-            for name, part in ((None, self.grm.whole), *self.grm.parts.items()):
-                require_finite(self.grm, part, self.paths.values(name))
+            self.require_finite()
             raise
+
+    def require_finite(self) -> None:
+        """Raise DegenerateError (E702), with the place, where a value of the set is NaN or inf."""
+        for name, part in ((None, self.grm.whole), *self.grm.parts.items()):
+            require_finite(self.grm, part, self.paths.values(name))
 
     def kept_decomposition(
         self, group: str | None, rows: NDArray[np.int64], K: Array, grm_scale: float
@@ -157,7 +161,12 @@ def opened(
         prefix = planned.prefix or Path()
         grm, manifest = open_grm(prefix)
         _look_at_samples(planned, grm, job, log)
-        yield Relatedness(grm, manifest, GrmPaths(prefix), job.run.threads)
+        given = Relatedness(grm, manifest, GrmPaths(prefix), job.run.threads)
+        try:
+            yield given
+        except MismatchError:  # parts that do not add up: NaN never does, and has a place
+            given.require_finite()
+            raise
         return
     with grm_of_study(planned.task, job.run, journal, log) as paths:
         grm, manifest = open_grm(paths.prefix)

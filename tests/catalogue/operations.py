@@ -1,6 +1,7 @@
 """Section H, numerics, resources and operations: rows 123 to 144, but for those of the journal."""
 
 import json
+import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -220,6 +221,8 @@ ROWS: tuple[Row | Elsewhere, ...] = (
     Elsewhere(131, "odd names of folders", "test_operations.py::test_odd_names_of_folders"),
     Row(131, "a prefix that is too long", out_as("r" * 230),
         Refused(2, "E010", ("longer than", "--out"))),
+    Row(131, "a prefix that is not UTF-8", out_as(os.fsdecode(b"caf\xe9")),
+        Refused(2, "E010", ("UTF-8", "--out"))),
     Row(131, "an input's name that is too long", options("--pheno", "x" * 300),
         Refused(7, "E110", ("name too long",))),
     Row(132, "a path as a name", named("/../../evil", "weight"),
