@@ -118,9 +118,7 @@ def test_names_of_traits_never_become_paths(
     assert {path.name for path in new} == {*written, "run.run.json", "run.log"}
 
 
-def test_the_manifest_says_which_table_is_whose(
-    assoc: Assoc, small: StudyFiles, out: Path
-) -> None:
+def test_the_manifest_says_which_table_is_whose(assoc: Assoc, small: StudyFiles, out: Path) -> None:
     named(small, "a/b", "a_b")
     assert assoc().exit_code == 0
     manifest = json.loads((out / "run.run.json").read_text(encoding="utf-8"))

@@ -10,6 +10,7 @@ from typing import NoReturn
 import click
 
 from lmmgwas import __version__, stop
+from lmmgwas.cli.streams import guard_streams
 from lmmgwas.cli.watch import EXIT_CODES, describe
 from lmmgwas.errors import LmmgwasError
 from lmmgwas.io.writing import remedy
@@ -50,6 +51,7 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run the command line and leave with the exit code of the interface."""
+    guard_streams()
     prepare_blas()
     stop.clear()
     signal.signal(signal.SIGTERM, _terminate)
@@ -97,9 +99,7 @@ def _run(debug: bool) -> int:
             return _say(*_explain(error.__cause__))
         return _say(f"[E130] {describe(130)}", 130)
     except SystemExit as leave:
-        if leave.code == EXIT_CODES[signal.SIGTERM]:
-            return _say(f"[E143] {describe(143)}", 143)
-        raise
+        return _left(leave)
     except BrokenPipeError:
         raise
     except Exception as error:
@@ -107,6 +107,15 @@ def _run(debug: bool) -> int:
             raise
         return _say(*_explain(error))
     return 0
+
+
+def _left(leave: SystemExit) -> int:
+    """Return the exit code of what left by itself: a signal, or click without a reader of help."""
+    if leave.code == EXIT_CODES[signal.SIGTERM]:
+        return _say(f"[E143] {describe(143)}", 143)
+    if leave.code == 1 and "PacifyFlush" in type(sys.stdout).__name__:
+        return 141
+    raise leave
 
 
 def _explain(error: Exception) -> tuple[str, int]:

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from lmmgwas.cli.watch import watched
 from lmmgwas.io.atomic import OutputSet
+from lmmgwas.io.open_files import require_open_files
 from lmmgwas.io.workspace import Workspace, is_pointless
-from lmmgwas.numerics.processor import slow_kernels
+from lmmgwas.numerics.processor import flushed_denormals, slow_kernels
 from lmmgwas.numerics.threads import blas_libraries, describe_blas, limited_blas
 from lmmgwas.pipeline.logbook import Logbook
 from lmmgwas.pipeline.options import RunOptions
@@ -19,11 +20,15 @@ def session(run: RunOptions) -> Iterator[tuple[Logbook, OutputSet, Workspace]]:
 
     A run that is interrupted leaves its finished steps in the workspace, for --resume.
     """
+    require_open_files()
     log = Logbook(run.path(".log"), verbosity=run.verbosity, strict=run.strict, append=run.resume)
     workspace = Workspace(run.out, break_lock=run.break_lock)
     outputs = OutputSet(overwrite=run.overwrite, folder=workspace.files, resuming=run.resume)
     with log, watched(workspace.abandon), workspace, outputs, limited_blas(run.threads):
         log.detail(describe_blas())
+        flushed = flushed_denormals()
+        if flushed is not None:
+            log.warn("W903", flushed)
         advice = slow_kernels([found["kernels"] for found in blas_libraries()])
         if advice is not None:
             log.say(f"Note: {advice}")

@@ -23,7 +23,11 @@ from lmmgwas.model.null_model import (
     grid_values,
 )
 from lmmgwas.model.samples import StandardTrait
-from lmmgwas.model.spectrum import SpectralDecomposition, decompose
+from lmmgwas.model.spectrum import (
+    SpectralDecomposition,
+    decompose,
+    require_semidefinite,
+)
 from lmmgwas.model.variant_tests import (
     LikelihoodRatioTest,
     RefitTest,
@@ -269,6 +273,7 @@ def _test(
     """The test that was asked for."""
     n = data.y.size
     if analysis.variance is VarianceKind.PER_VARIANT:
+        require_semidefinite(data.S)
         loglik = null_ml.loglik + n * math.log(trait.sd)  # of the standardised trait
         return RefitTest(data, analysis.test, ml, loglik)
     if analysis.test is TestKind.LRT:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from lmmgwas.errors import MismatchError, UsageError
 from lmmgwas.io.id_lists import read_id_list, read_name_list
 from lmmgwas.io.joined import PLACEHOLDER, JoinedSource, find_labels
+from lmmgwas.io.open_files import require_open_files
 from lmmgwas.io.plink import BedSource
 from lmmgwas.model.chromosomes import classify, folded
 from lmmgwas.model.genotypes import GenotypeSource, Samples, Variants, arrange_variants
@@ -113,10 +114,12 @@ def _open_source(files: FileSet) -> BedSource | JoinedSource:
     def fill(path: Path, label: str) -> Path:
         return path.with_name(path.name.replace(PLACEHOLDER, label))
 
+    labels = find_labels(files.bed)
+    require_open_files(len(labels))  # each .bed stays open
     return JoinedSource(
         [
             BedSource.open(fill(files.bed, label), fill(files.bim, label), fill(files.fam, label))
-            for label in find_labels(files.bed)
+            for label in labels
         ]
     )
 

@@ -187,6 +187,12 @@ class RunOptions:
     arguments: tuple[tuple[str, object], ...] = ()  # as typed, with defaults, for the manifest
 
     def __post_init__(self) -> None:
+        try:
+            self.out.name.encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(
+                "E010", "--out: the name is not UTF-8, and the metadata must name the table"
+            ) from error
         if self.threads < 1:
             raise UsageError("E002", f"--threads {self.threads} is out of range: give 1 or more")
         if self.block_size < 1:

@@ -35,6 +35,7 @@ from lmmgwas.pipeline.plan import (
     trait_stems,
 )
 from lmmgwas.pipeline.relatedness import PlannedGrm, plan_relatedness, require_loco_possible
+from lmmgwas.pipeline.sample_checks import check_in_grm, check_sample_calls
 from lmmgwas.pipeline.study import Study
 from lmmgwas.pipeline.study_size import study_disk, study_size
 from lmmgwas.pipeline.trait_output import TraitFiles
@@ -45,6 +46,7 @@ def plan_study(job: AssocJob, log: Logbook, outputs: OutputSet) -> Study:
     """Read all inputs and refuse what can be refused before the work."""
     _refuse_early(job)
     genotypes = open_genotypes(job.genotypes, log)
+    check_sample_calls(genotypes, log)
     tables = read_study_tables(job.tables, genotypes, log)
     if job.model.condition:
         extra = condition_covariates(genotypes, job.model.condition, log)
@@ -59,6 +61,7 @@ def plan_study(job: AssocJob, log: Logbook, outputs: OutputSet) -> Study:
     in_grm = everyone if grm is None else grm.present
     flow = sample_flow(genotypes, tables, in_grm, needs_grm=grm is not None)
     log.say(describe_flow(flow, tables, needs_grm=grm is not None))
+    check_in_grm(flow, log)
     choices = TraitChoices(job.model.rint, job.test.hwe_of_all)
     plans = plan_analyses(genotypes, tables, flow, grm, choices, log)
     check_samples(flow, plans, len(genotypes.samples))

@@ -218,7 +218,7 @@ POOR = (
                             "--missing-code 0,-9", "--missing-code -9"))),
     Row(73, "0 said to be missing", both(levels("1", "2", "0", "1"),
         options("--missing-code", "0,-9")),
-        Accepted("W406", ("2 = case", "1 = control"), same_as(levels("1", "2", "NA", "1")))),
+        Accepted("W406", ("2 = case", "1 = control"), same_as(levels("1", "2", "NA", "1")), "W307")),
     Row(73, "0 said to be a value", both(levels("1", "2", "0", "1"),
         options("--missing-code", "-9")), Accepted(look=sample_counts("height", 117))),
 )  # fmt: skip
@@ -368,7 +368,8 @@ REST = (
                  in_table(perfect))),
     *(Row(89, f"equal to a variant, {' '.join(given)}", both(
         whole_column("pheno", "height", of_a_variant), options(*given)),
-        Accepted("W902", ("lower bound",), in_table(perfect)))
+        Accepted("W902", ("lower bound",), in_table(perfect),
+                 "W603" if "per-variant" in given else None))
       for given in (("--test", "lrt"), ("--variance", "per-variant"), ("--h2", "0"))),
     Row(89, "h2 = 1", both(study_with(polygenic), options("--covar-name", "age")),
         Accepted(None, ("h2 1.0000, upper_bound",), in_table(all_finite))),

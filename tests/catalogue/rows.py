@@ -46,6 +46,7 @@ class Accepted:
     warning: str | None = None
     words: tuple[str, ...] = ()
     look: Look | None = None
+    strict: str | None = None  # the code under --strict, where another one comes first
 
 
 @dataclass(frozen=True)
