@@ -218,7 +218,8 @@ POOR = (
                             "--missing-code 0,-9", "--missing-code -9"))),
     Row(73, "0 said to be missing", both(levels("1", "2", "0", "1"),
         options("--missing-code", "0,-9")),
-        Accepted("W406", ("2 = case", "1 = control"), same_as(levels("1", "2", "NA", "1")), "W307")),
+        Accepted("W406", ("2 = case", "1 = control"), same_as(levels("1", "2", "NA", "1")),
+                 "W307")),
     Row(73, "0 said to be a value", both(levels("1", "2", "0", "1"),
         options("--missing-code", "-9")), Accepted(look=sample_counts("height", 117))),
 )  # fmt: skip
