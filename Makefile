@@ -7,7 +7,7 @@ TOOLS := .venv-tools
 PYTHON ?=
 DEMO := demo_results
 
-.PHONY: help setup demo test test-all faults coverage lint type bench validate lock audit
+.PHONY: help setup demo test test-all faults fuzz coverage lint type bench validate lock audit
 
 help:
 	@echo "make setup     make .venv and install the package with its development tools, by the lock"
@@ -16,6 +16,7 @@ help:
 	@echo "make test-all  the long simulations, too"
 	@echo "make faults    kill runs at every point, fail each of their system calls, fill disks; strace"
 	@echo "               for the second of these, an hour or more"
+	@echo "make fuzz      a million spoilt files for the readers; FUZZ='--executions N' fewer or more"
 	@echo "make coverage  the fast tests, and those of the kernels as plain Python; a table, and failure"
 	@echo "               below the targets"
 	@echo "make lint      ruff: rules and format"
@@ -91,6 +92,9 @@ test-all: $(VENV)/.installed-dev
 
 faults: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m faults tests/faults
+
+fuzz: $(VENV)/.installed-dev
+	$(BIN)/python scripts/fuzz/run.py --record $(FUZZ)
 
 coverage: $(VENV)/.installed-dev
 	$(BIN)/python scripts/coverage.py

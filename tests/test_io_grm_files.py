@@ -137,11 +137,18 @@ def test_a_plain_gcta_grm(tmp_path: Path, counts: np.ndarray | None, expected: i
     assert grm.whole.n_variants == expected
 
 
+def test_ids_whose_last_line_may_be_cut_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.grm.id"
+    path.write_bytes(b"F0\tI0\nF1\tI1")
+    with pytest.raises(FormatError, match=r"\[E706\].*x.grm.id:2: .*'F1 I1', has no line end"):
+        read_grm_ids(path)
+
+
 @pytest.mark.parametrize(
     ("text", "fid"),
     [
         ("F0\tI0\nF1\tI1\n", ("F0", "F1")),
-        ("F0 I0\r\nF1 I1", ("F0", "F1")),
+        ("F0 I0\r\nF1 I1\r\n", ("F0", "F1")),
         ("0\tI0\n0\tI1\n", ("", "")),  # 0 is no FID
     ],
 )

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 
@@ -130,3 +131,48 @@ def test_kernels_keep_ieee_arithmetic() -> None:
 
     assert quotient(1.0, 0.0) == np.inf
     assert quotient(np.nan, 1.0) == -1.0
+
+
+def test_where_numba_finds_no_folder_kernels_are_compiled_in_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    usual = numba.njit
+
+    def picky(**options: object) -> Callable:
+        if options.get("cache"):
+            raise RuntimeError("cannot cache function: no locator available")
+        return usual(**options)
+
+    monkeypatch.setattr(numba, "njit", picky)
+    monkeypatch.setattr(jit, "_CACHED", True)
+
+    @jit.kernel
+    def twice(a: float) -> float:
+        return 2.0 * a
+
+    assert twice(1.5) == 3.0
+
+
+class BrokenCache:
+    """A cache on a disk that has given up."""
+
+    def __init__(self) -> None:
+        self.flushed = 0
+
+    def load_overload(self, signature: object, target: object) -> None:
+        raise EOFError("Ran out of input")
+
+    def save_overload(self, signature: object, data: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    def flush(self) -> None:
+        self.flushed += 1
+        raise OSError(30, "Read-only file system")
+
+
+def test_a_cache_that_fails_costs_the_time_to_compile_and_no_more() -> None:
+    cache = BrokenCache()
+    jit._forgive(cache)
+    assert cache.load_overload("signature", "target") is None
+    assert cache.flushed == 1
+    cache.save_overload("signature", "data")

@@ -162,7 +162,7 @@ def test_a_link_in_place_of_the_hidden_folder_is_refused(
     before = tree(victim)
     result = assoc("--overwrite", "--break-lock")
     assert result.exit_code == 7
-    assert "[E118]" in result.stderr
+    assert "[E121]" in result.stderr
     assert tree(victim) == before
     assert {path.name for path in out.iterdir()} <= {".run.work", "run.log"}
 
@@ -173,7 +173,7 @@ def test_no_folder_in_its_place_is_refused(assoc: Assoc, out: Path, kind: str) -
     hidden.touch() if kind == "file" else hidden.symlink_to(out / "nowhere")
     result = assoc()
     assert result.exit_code == 7
-    assert "[E118]" in result.stderr
+    assert "[E121]" in result.stderr
     assert not (out / "nowhere").exists()
 
 
@@ -182,7 +182,7 @@ def test_a_hidden_folder_that_others_can_write_is_refused(assoc: Assoc, out: Pat
     (out / ".run.work").chmod(0o777)
     result = assoc()
     assert result.exit_code == 7
-    assert "[E118]" in result.stderr
+    assert "[E121]" in result.stderr
     assert not list((out / ".run.work").iterdir())
 
 
@@ -192,7 +192,7 @@ def test_a_hidden_folder_of_another_user_is_refused(assoc: Assoc, out: Path) -> 
     os.chown(out / ".run.work", 12345, 12345)
     result = assoc()
     assert result.exit_code == 7
-    assert "[E118]" in result.stderr
+    assert "[E121]" in result.stderr
 
 
 @pytest.mark.parametrize("name", ["files", "study"])

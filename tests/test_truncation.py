@@ -223,7 +223,8 @@ def test_every_file_cut_at_every_byte(inputs: list[Input], figures: Callable[[st
     figures(f"truncation: {n_offsets:,} offsets of {len(inputs)} files: {counts}")
     assert not wrong, "\n".join(wrong)
     assert n_offsets >= LEAST_OFFSETS
-    assert found["refused"] > 0.95 * n_offsets
+    # The others are warned of: tables and lists lose whole lines, or the last line its end.
+    assert found["refused"] > 0.9 * n_offsets
 
 
 def test_a_sample_of_cuts_through_the_command_line(

@@ -12,7 +12,7 @@ import click
 from lmmgwas import __version__, stop
 from lmmgwas.cli.streams import guard_streams
 from lmmgwas.cli.watch import EXIT_CODES, describe
-from lmmgwas.errors import LmmgwasError
+from lmmgwas.errors import LmmgwasError, escape_control
 from lmmgwas.io.writing import remedy
 from lmmgwas.numerics.processor import prepare_blas
 
@@ -125,10 +125,10 @@ def _explain(error: Exception) -> tuple[str, int]:
     if isinstance(error, MemoryError):
         return f"[E137] not enough memory ({error}): use fewer samples, or a larger machine", 137
     if isinstance(error, OSError):
-        return f"[E112] reading or writing failed: {error}; {remedy(error)}", 7
+        return f"[E112] reading or writing failed: {escape_control(str(error))}; {remedy(error)}", 7
     return (
-        f"[E999] a bug of ours ({type(error).__name__}: {error}): no result was written; "
-        "please report it with what the same command prints under --debug",
+        f"[E999] a bug of ours ({type(error).__name__}: {escape_control(str(error))}): no result "
+        "was written; please report it with what the same command prints under --debug",
         70,
     )
 

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmmgwas.errors import FileAccessError, FormatError, MismatchError, Problem
-from lmmgwas.io.text import read_text
+from lmmgwas.io.text import read_text, shown
 from lmmgwas.io.writing import write_error
 from lmmgwas.model.grm import Grm, PackedPart
 from lmmgwas.model.spectrum import SpectralDecomposition
@@ -146,7 +146,12 @@ class _Parts(Mapping[str, PackedPart]):
 
 def read_grm_ids(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return FID and IID of PREFIX.grm.id."""
-    fields = [line.split() for line in read_text(path).lines()]
+    file = read_text(path)
+    fields = [line.split() for line in file.lines()]
+    if fields and not file.body.endswith(b"\n"):
+        message = f"the last line, {shown(' '.join(fields[-1]))}, has no line end: was the file"
+        remedy = "cut short? An ID may lack its end; compare it, then end the file with a line end"
+        raise FormatError("E706", f"{message} {remedy}", f"{path}:{len(fields)}")
     if not fields:
         raise FormatError("E706", "lists no sample, expected FID and IID on each line", str(path))
     wrong = [

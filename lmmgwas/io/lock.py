@@ -35,7 +35,7 @@ class Lock:
         """Take the lock at `path`, whose folder is made where it is not there.
 
         Raises OutputExistsError (E114) where somebody else has it, FileAccessError where it
-        cannot be written (E111) or the folder is not this user's alone (E118).
+        cannot be written (E111) or the folder is not this user's alone (E121).
         """
         holder = {"token": secrets.token_hex(8), **_self()}
         for _ in range(_ATTEMPTS):
@@ -179,7 +179,7 @@ def _require_private(folder: Path, draft: Path) -> None:
 
 def _untrusted(folder: Path, why: str) -> FileAccessError:
     return FileAccessError(
-        "E118",
+        "E121",
         f"{folder} {why}: files of the run would not be safe there; remove it if nobody uses it, "
         "or choose another --out",
     )

@@ -14,7 +14,16 @@ from lmmgwas.io.bim_kernels import parse_plain
 from lmmgwas.io.bim_text import MAX_ALLELE_BYTES, bim_remarks, read_the_long_way
 from lmmgwas.io.bim_text import MAX_POSITION as MAX_POSITION
 from lmmgwas.io.fam import read_fam
-from lmmgwas.io.text import Remarks, access_error, identity_of, is_plink2_text, read_text
+from lmmgwas.io.last_line import unfinished
+from lmmgwas.io.text import (
+    Remarks,
+    TextFile,
+    access_error,
+    identity_of,
+    is_plink2_text,
+    read_text,
+    shown,
+)
 from lmmgwas.model.genotypes import Calls, Indices, RawVariants, Samples
 
 Paths = tuple[Path, Path, Path]
@@ -37,10 +46,20 @@ def read_bim(path: str | Path) -> tuple[RawVariants, Remarks]:
     foreign = is_plink2_text(file.body)
     plain = None if foreign else parse_plain(file.body, MAX_POSITION, MAX_ALLELE_BYTES)
     if plain is None:
-        return read_the_long_way(file)
+        variants, remarks = read_the_long_way(file)
+        return variants, remarks + _last_line(file)
     marker, effect, other = plain.strings
     variants = RawVariants(plain.labels, plain.label_code, plain.pos, marker, effect, other)
-    return variants, file.remarks + bim_remarks(plain.n_odd_cm, plain.n_unknown, file.path)
+    remarks = file.remarks + bim_remarks(plain.n_odd_cm, plain.n_unknown, file.path)
+    return variants, remarks + _last_line(file)
+
+
+def _last_line(file: TextFile) -> Remarks:
+    """Warn of a .bim that may have been cut in the middle of an allele."""
+    last = file.body[file.body.rfind(b"\n") + 1 :]
+    allele = shown(last.split()[-1].decode("utf-8")) if last.split() else "nothing"
+    warning = unfinished(file, f"allele {allele}")
+    return Remarks(warnings=() if warning is None else (warning,))
 
 
 class BedSource:

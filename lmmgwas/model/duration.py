@@ -20,10 +20,10 @@ from lmmgwas.model.whitening import WhitenerKind
 UNCERTAINTY = 2.0
 """Either way."""
 
-_GRM_SHARE = 0.6  # of the rate of a product
-_CHOLESKY_SHARE = 0.5
-_EIGEN_SHARE = 0.15
-_TESTS_SHARE = 0.7
+_GRM_SHARE = 0.8  # of the rate of a product
+_CHOLESKY_SHARE = 0.65
+_EIGEN_SHARE = 0.35
+_TESTS_SHARE = 0.9
 _CALIBRATED = 0.03  # of the variants of a calibrated scan: rare, or with a small p
 _PER_VARIANT = 30.0  # operations of a refit, for each sample, at a hundredth of the rate
 
@@ -32,7 +32,7 @@ _PLOTS = 1.5  # of a trait
 _READ_VARIANT = 1.5e-6
 _READ_CALL = 1.2e-9
 _TEST_VARIANT = 1.5e-6
-_TEST_CALL = 8e-9
+_TEST_CALL = 4e-9
 _ROW = 2.5e-6
 _CELL = 1e-9  # of K, for each fit: read, combined, centred
 _CELL_PASSES = 12

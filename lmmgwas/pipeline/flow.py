@@ -115,7 +115,7 @@ def _with_strangers(frame: pd.DataFrame, tables: StudyTables, *, needs_grm: bool
     return pd.concat([frame.astype(object), strangers.astype(object)], ignore_index=True)
 
 
-def describe_flow(flow: SampleFlow, tables: StudyTables, *, needs_grm: bool) -> str:
+def describe_flow(flow: SampleFlow, tables: StudyTables, *, needs_grm: bool) -> list[str]:
     """Return the table of samples as text, with the conservation law checked."""
     frame = flow.table
     ours = frame[frame["in_genotypes"] == 1]
@@ -141,4 +141,4 @@ def describe_flow(flow: SampleFlow, tables: StudyTables, *, needs_grm: bool) -> 
     if len(frame) > len(ours):
         rows.append(("only in the trait table", len(frame) - len(ours)))
     width = max(len(name) for name, _ in rows)
-    return "\n".join(["Samples", *(f"  {name:<{width}} {count:>9,}" for name, count in rows)])
+    return ["Samples", *(f"  {name:<{width}} {count:>9,}" for name, count in rows)]

@@ -42,6 +42,7 @@ from lmmgwas.model.grm_check import SumCheck, observed_values, scaled_values
 from lmmgwas.model.spectrum import decompose
 from lmmgwas.numerics.kernels import fill_tile, pack_rows
 from lmmgwas.numerics.parallel import ordered_map, over_triangle
+from lmmgwas.pipeline.grm_room import require_grm_room
 from lmmgwas.pipeline.inputs import Genotypes, choose_variants, open_genotypes
 from lmmgwas.pipeline.logbook import Logbook, Progress
 from lmmgwas.pipeline.options import GenotypeOptions, GrmJob, GrmOptions, RunOptions
@@ -75,6 +76,7 @@ def run_grm(job: GrmJob, log: Logbook, outputs: OutputSet) -> None:
         finals += [paths.eigenvec, paths.eigenval]
     outputs.require_free(finals)
     log.begin()
+    require_grm_room(job, genotypes, task.variants, log)
     with log.stage("GRM"):
         build_grm(task, paths, outputs, log, quiet=job.run.verbosity == 0)
     if job.n_components is not None:

@@ -8,7 +8,7 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, TextIO
@@ -60,18 +60,27 @@ class Logbook:
             self.notes.append(text.removeprefix(_NOTE))
         self._write(text, terminal=self._verbosity >= 1)
 
+    def say_lines(self, lines: Sequence[str]) -> None:
+        """Print several lines. A line feed within a line is of a name, and is escaped."""
+        for line in lines:
+            self.say(line)
+
     def detail(self, text: str) -> None:
         """Print lines under `--verbose`; the file has them always."""
         self._write(text, terminal=self._verbosity >= 2)
 
-    def warn(self, code: str, text: str) -> None:
-        """Print a warning and keep it for the manifest; an error under `--strict`."""
+    def warn(self, code: str, text: str, *, samples: str = "") -> None:
+        """Print a warning and keep it for the manifest; an error under `--strict`.
+
+        `samples` names some of them: on the terminal and in the log, never in the manifest.
+        """
+        named = f"{text}: {samples}" if samples else text
         if self._strict:
-            raise StrictWarningError(code, f"{text} (a warning, and --strict makes it an error)")
+            raise StrictWarningError(code, f"{named} (a warning, and --strict makes it an error)")
         if text in self.warnings:
             return  # traits with different samples meet the same thing again
         self.warnings.append(text)
-        self._write(f"Warning [{code}]: {text}", terminal=True)
+        self._write(f"Warning [{code}]: {named}", terminal=True)
 
     def seconds(self) -> float:
         """Seconds since the run began."""
@@ -86,8 +95,7 @@ class Logbook:
         self.detail(f"{name}: {time.monotonic() - began:.2f} s")
 
     def _write(self, text: str, *, terminal: bool) -> None:
-        lines = (line.split("\t") for line in text.split("\n"))
-        clean = "\n".join("\t".join(escape_control(cell) for cell in cells) for cells in lines)
+        clean = "\t".join(escape_control(cell) for cell in text.split("\t"))
         self._keep(clean)
         if terminal and not self.broken_pipe:
             try:

@@ -77,15 +77,16 @@ def _check_overlap(
     theirs = examples_of(table.fid, table.iid)
     text = (
         f"{n_matched} of {n_rows} samples of the {what} {table.path} are among the {n_samples} of "
-        f"the genotypes; genotypes have {ours}; the table has {theirs}"
+        "the genotypes"
     )
+    examples = f"genotypes have {ours}; the table has {theirs}"
     if share >= _LOW_OVERLAP:
-        log.warn("W305", text)
+        log.warn("W305", text, samples=examples)
         return
-    text = f"{text}; {likely_cause(genotypes.samples, table.fid, table.iid)}"
+    cause = likely_cause(genotypes.samples, table.fid, table.iid)
     if n_matched == 0:
-        raise MismatchError("E304", text)
-    log.warn("W304", text)
+        raise MismatchError("E304", f"{text}; {examples}; {cause}")
+    log.warn("W304", f"{text}; {cause}", samples=examples)
 
 
 def examples_of(fid: Sequence[str] | None, iid: Sequence[str]) -> str:

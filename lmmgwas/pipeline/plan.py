@@ -53,6 +53,7 @@ _FEW_FOR_REFIT = 200
 _OUTLIER_SD = 10.0
 _HEAVY_KURTOSIS = 50.0
 _HUMAN_THRESHOLD = 5e-8
+_EXCLUDED = ".excluded"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,9 +81,10 @@ def trait_stems(names: tuple[str, ...]) -> dict[str, str]:
     taken: set[str] = set()
     for k, name in enumerate(names, 1):
         stem = re.sub(r"[^A-Za-z0-9._-]", "_", name).strip(".") or f"trait{k}"
-        while stem.lower() in taken:
+        while taken & {stem.lower(), f"{stem}{_EXCLUDED}".lower()}:
             stem = f"{stem}_{k}"
-        taken.add(stem.lower())
+        # The table of a trait `a.excluded` would be the excluded variants of a trait `a`.
+        taken |= {stem.lower(), f"{stem}{_EXCLUDED}".lower()}
         stems[name] = stem
     return stems
 

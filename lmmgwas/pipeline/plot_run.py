@@ -201,12 +201,14 @@ def _describe(
         log.say(f"Note: {table.n_skipped:,} rows without a p-value (NA) were skipped")
     if set(LOCUS_COLUMNS) <= set(table.header):
         log.say("Note: this is a table of leads: lambda_gc and the QQ plot are of these few only")
-    log.say(
-        f"{table.path}: {len(table):,} variants on {len(rows.names)} chromosomes, "
-        f"{n_samples:,} samples; p from "
-        f"{NEG_LOG10_P if NEG_LOG10_P in table.header else 'p_value'}\n"
-        f"  lambda_gc {lambda_gc(rows.neg_log10_p):.4f}\n"
-        f"  loci with p < {threshold:g}: {loci.n_below}"
+    column = NEG_LOG10_P if NEG_LOG10_P in table.header else "p_value"
+    log.say_lines(
+        [
+            f"{table.path}: {len(table):,} variants on {len(rows.names)} chromosomes, "
+            f"{n_samples:,} samples; p from {column}",
+            f"  lambda_gc {lambda_gc(rows.neg_log10_p):.4f}",
+            f"  loci with p < {threshold:g}: {loci.n_below}",
+        ]
     )
 
 

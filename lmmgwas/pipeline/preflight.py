@@ -60,7 +60,7 @@ def plan_study(job: AssocJob, log: Logbook, outputs: OutputSet) -> Study:
     everyone = np.ones(len(genotypes.samples), dtype=np.bool_)
     in_grm = everyone if grm is None else grm.present
     flow = sample_flow(genotypes, tables, in_grm, needs_grm=grm is not None)
-    log.say(describe_flow(flow, tables, needs_grm=grm is not None))
+    log.say_lines(describe_flow(flow, tables, needs_grm=grm is not None))
     check_in_grm(flow, log)
     choices = TraitChoices(job.model.rint, job.test.hwe_of_all)
     plans = plan_analyses(genotypes, tables, flow, grm, choices, log)

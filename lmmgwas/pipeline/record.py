@@ -50,7 +50,7 @@ def say_trait(study: Study, result: TraitResult, log: Logbook) -> None:
         lines.append(f"    {marker} at {place}  beta {beta:.4g} (se {se:.3g})  p {p_text(value)}")
     if leads.n_below > _SHOWN_LEADS:
         lines.append(f"    and {leads.n_below - _SHOWN_LEADS} more in {trait.files.leads}")
-    log.say("\n".join(lines))
+    log.say_lines(lines)
     if trait.n_perfect:
         log.warn(
             "W902",
@@ -145,6 +145,7 @@ def _describe_trait(study: Study, result: TraitResult) -> dict[str, Any]:
     return {
         "name": trait.name,
         "files": trait.files.stem,  # in the names of its files
+        "table": trait.files.table.name,
         "n_samples": result.whole.n_samples,
         "conditioned_on": list(study.job.model.condition),
         "test": study.job.model.test,

@@ -72,8 +72,9 @@ def check_sample_calls(genotypes: Genotypes, log: Logbook) -> None:
         log.warn(
             "W308",
             f"{len(found.missing):,} of {kept.size:,} samples have more than {MAX_MISSING:.0%} of "
-            f"their calls missing (seen at {counts.n_variants:,} autosomal variants): "
-            f"{_listed(shown, len(found.missing))}; --mind {MAX_MISSING:g} drops them",
+            f"their calls missing (seen at {counts.n_variants:,} autosomal variants); --mind "
+            f"{MAX_MISSING:g} drops them",
+            samples=_listed(shown, len(found.missing)),
         )
     if found.heterozygosity:
         shown = [f"{names[kept[i]]} ({share:.3f})" for i, share in found.heterozygosity[:_SHOWN]]
@@ -81,8 +82,8 @@ def check_sample_calls(genotypes: Genotypes, log: Logbook) -> None:
             "W309",
             f"{len(found.heterozygosity):,} of {kept.size:,} samples have a heterozygosity far "
             f"from the median {found.median:.3f} (seen at {counts.n_variants:,} autosomal "
-            f"variants): {_listed(shown, len(found.heterozygosity))}; is a sample contaminated, "
-            "mixed up or inbred? --remove FILE drops samples",
+            "variants); is a sample contaminated, mixed up or inbred? --remove FILE drops samples",
+            samples=_listed(shown, len(found.heterozygosity)),
         )
 
 
@@ -96,8 +97,9 @@ def warn_of_twins(grm: Grm, rows: Indices, threads: int, log: Logbook) -> None:
     log.warn(
         "W310",
         f"{n_pairs:,} pairs of samples are as alike as twins, or as one sample taken twice "
-        f"(relatedness above {ALIKE:g}): {_listed(shown, n_pairs)}; the model allows for twins, "
-        "of a sample taken twice remove one (--remove FILE)",
+        f"(relatedness above {ALIKE:g}); the model allows for twins, of a sample taken twice "
+        "remove one (--remove FILE)",
+        samples=_listed(shown, n_pairs),
     )
 
 
@@ -123,7 +125,7 @@ def check_in_grm(flow: SampleFlow, log: Logbook) -> None:
             f"{text} ({shown}): is the GRM of another study, or are its IDs written otherwise? "
             "Build it from these genotypes, or choose its samples with --keep",
         )
-    log.warn("W311", f"{text} and are left out: {shown}")
+    log.warn("W311", f"{text} and are left out", samples=shown)
 
 
 def _names(fid: Sequence[str], iid: Sequence[str]) -> list[str]:

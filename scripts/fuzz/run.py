@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import gzip
 import multiprocessing
+import os
 import random
 import re
 import resource
@@ -41,6 +42,7 @@ STUCK = 600.0
 """Without any news of a process: it hangs where Python cannot stop it."""
 
 _MEMORY = 8 << 30
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
 _MOST_KEPT = 400
 _ROUND = 500
 _VARYING = re.compile(r"'[^']*'|[0-9]+|[^ -~]")
@@ -156,7 +158,7 @@ def work(number: int, seed: int, share: int, names: list[str], queue: "Queue[New
     signal.signal(signal.SIGPROF, _too_long)
     rng = random.Random(f"{seed}-{number}")  # noqa: S311
     corpora = [Corpus(t, list(t.seeds)) for t in TARGETS if t.name in names]
-    folder = Path(tempfile.mkdtemp(prefix="lmmgwas-fuzz-"))
+    folder = Path(tempfile.mkdtemp(prefix="lmmgwas-fuzz-", dir=_in_memory()))
     try:
         for corpus in corpora:
             place = folder / corpus.target.name.replace(" ", "_")
@@ -188,6 +190,12 @@ def work(number: int, seed: int, share: int, names: list[str], queue: "Queue[New
         queue.put(News(number, Counter(), Counter(), (), done=True))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _in_memory() -> str | None:
+    """A folder that costs no disk, None where there is none."""
+    usable = _SHARED_MEMORY.is_dir() and os.access(_SHARED_MEMORY, os.W_OK)
+    return str(_SHARED_MEMORY) if usable else None
 
 
 def execute(corpus: Corpus, data: bytes, folder: Path, seconds: float = SECONDS) -> tuple[str, str]:

@@ -146,7 +146,8 @@ def frequencies_of(count: int) -> Look:
 
 
 OVERLAP = (
-    Row(77, "other IDs", renamed(lambda iid: f"X{iid}"), ids("'F00 XS000'", "same study?")),
+    Row(77, "other IDs", renamed(lambda iid: f"X{iid}"),
+        ids("'F00 XS000'", "the table has 'X' before the IIDs")),
     Row(77, "case", renamed(str.lower), ids("upper and lower case differ")),
     Row(77, "zeros", renamed(lambda iid: f"0{iid}"), ids("leading zeros differ")),
     Row(77, "joined", renamed(lambda iid: f"{family_of(iid)}_{iid}"), ids("by '_'")),

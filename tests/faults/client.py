@@ -46,9 +46,13 @@ class Server:
                 env={**os.environ, **environment},
                 text=True,
             )
-        for argv in warm:
-            assert self._ask(do="warm", argv=argv, cwd=str(folder)) == {"code": 0}, argv
-        self._ready = self._ask(do="ready")
+        try:
+            for argv in warm:
+                self._ask(do="warm", argv=argv, cwd=str(folder))
+            self._ready = self._ask(do="ready")
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def n_threads(self) -> int:
@@ -102,6 +106,10 @@ class Server:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the server."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()

@@ -67,10 +67,11 @@ class Points:
                 os.write(self._names, f"{name} {shown}\n".encode())
             if number == self._at and self._when == "before":
                 os.kill(os.getpid(), self._signal)
-            result = function(*args, **more)
-            if number == self._at and self._when == "after":
-                os.kill(os.getpid(), self._signal)
-            return result
+            try:
+                return function(*args, **more)
+            finally:
+                if number == self._at and self._when == "after":
+                    os.kill(os.getpid(), self._signal)
 
         return counted
 
@@ -127,7 +128,10 @@ class Server:
     def warm(self, command: dict[str, Any]) -> dict[str, Any]:
         """Load what the program loads late, and its kernels."""
         os.chdir(command["cwd"])
-        return {"code": run_program(command["argv"])}
+        code = run_program(command["argv"])
+        if code:
+            raise SystemExit(f"{command['argv']}: {code}")
+        return {}
 
     def ready(self, command: dict[str, Any]) -> dict[str, Any]:
         """Say how many threads there are."""

@@ -117,7 +117,7 @@ def test_who_lost_the_lock_does_no_harm(ground: Ground, at: int) -> None:
     arena.clear()
     first = server.start(arena.argv, at=at, when="before", signal="SIGSTOP")
     assert server.wait_until_stopped(first)
-    second = server.run([*arena.argv, "--break-lock", "--overwrite"])
+    second = server.run([*arena.argv, "--break-lock", "--resume"])
     assert second.code == 0, second.stderr
     arena.require_complete()
     server.go_on(first)
