@@ -15,8 +15,14 @@ import numpy as np
 import pytest
 from conftest import Result, RunCli, Study, StudyFiles
 
+from lmmgwas.errors import OutOfMemoryError
+from lmmgwas.model.memory import StudySize
+from lmmgwas.model.run_size import RunSize
+from lmmgwas.model.whitening import WhitenerKind
 from lmmgwas.numerics.limits import Counted, MemoryLimit
 from lmmgwas.pipeline import disk_check, memory_check
+from lmmgwas.pipeline.logbook import Logbook
+from lmmgwas.pipeline.options import RunOptions
 
 MIB, GIB = 1 << 20, 1 << 30
 
@@ -311,6 +317,37 @@ def test_options_that_make_it_fit_are_named(
     assert result.exit_code == 137, result.stderr
     assert "It fits with --threads 1 (" in result.stderr
     assert run_cli("check", *inputs, "--threads", 1).exit_code == 0
+
+
+def test_a_fit_in_float64_may_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What h2 will be is not known yet: the log says what it would take near 0 or 1."""
+    study = StudySize(
+        n=5000,
+        n_file=5000,
+        n_covariates=1,
+        n_traits=1,
+        n_variants=100,
+        largest_group=50,
+        n_fits=22,
+        threads=2,
+        kind=WhitenerKind.CHOLESKY,
+    )
+    size = RunSize(100 * MIB, None, (study,))
+    estimate = size.estimate()
+    worst = estimate.peak + estimate.fallback
+    assert estimate.fallback == 2 * 8 * 5000**2
+    log = Logbook(tmp_path / "log", verbosity=0, strict=False)
+    with log:
+        log.begin()
+        for room, said in ((worst, False), (worst - 1, True), (estimate.peak, True)):
+            limited_to(monkeypatch, MemoryLimit("free memory", room))
+            before = (tmp_path / "log").read_text().count("should h2 come out below 0.1")
+            memory_check.require_memory(size, RunOptions(tmp_path / "x", threads=2), log)
+            after = (tmp_path / "log").read_text().count("should h2 come out below 0.1")
+            assert (after > before) is said
+        limited_to(monkeypatch, MemoryLimit("free memory", estimate.peak - 1))
+        with pytest.raises(OutOfMemoryError):
+            memory_check.require_memory(size, RunOptions(tmp_path / "x", threads=2), log)
 
 
 def write_large_study(folder: Path, n: int, m: int) -> StudyFiles:

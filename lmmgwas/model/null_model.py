@@ -138,9 +138,11 @@ def fit_cholesky(
     if h2 is not None:
         optimum = _fixed(likelihood, h2)
     else:
-        draft = likelihood.draft() if trait.values.size >= MIN_DRAFT_SAMPLES else None
+        few = trait.values.size < MIN_DRAFT_SAMPLES
+        draft = None if few else likelihood.draft()
         try:
-            optimum = _search(likelihood, start, slope, draft)
+            # With few samples a chromosome less may bring another hill, and a grid costs nothing.
+            optimum = _search(likelihood, None if few else start, slope, draft)
         except NotPositiveDefiniteError:
             optimum = _search(likelihood, None, 0.0, None)
     return _report(likelihood, optimum, trait, grm_scale, X.shape[1])

@@ -97,17 +97,16 @@ def read_columns(path: Path, *, header: bool = True) -> None:
     require(len(set(zip(table.fid or table.iid, table.iid, strict=True))) == len(table), "twice")
     for name in table.columns:
         require(len(table.columns[name]) == len(table), "a column of another length")
-        for codes in (MissingCodes(), MissingCodes(("-9", "x")), MissingCodes(None, enabled=False)):
-            for parse in (numeric_column, _as_covariate, _as_categories):
-                try:
-                    column = parse(table, name, codes)
-                except LmmgwasError:
-                    continue
-                values = column.values
-                require(len(values) == len(table), "values of another length")
-                if isinstance(values, np.ndarray):
-                    require(not np.isinf(values).any(), "an infinite value")
-                    require(int(np.isnan(values).sum()) == column.n_missing, "missing values")
+        for parse, codes in _PARSERS:
+            try:
+                column = parse(table, name, codes)
+            except LmmgwasError:
+                continue
+            values = column.values
+            require(len(values) == len(table), "values of another length")
+            if isinstance(values, np.ndarray):
+                require(not np.isinf(values).any(), "an infinite value")
+                require(int(np.isnan(values).sum()) == column.n_missing, "missing values")
         expand_names(name, list(table.columns))
 
 
@@ -117,6 +116,13 @@ def _as_covariate(table, name: str, codes: MissingCodes):  # type: ignore[no-unt
 
 def _as_categories(table, name: str, codes: MissingCodes):  # type: ignore[no-untyped-def]
     return covariate_column(table, name, codes, categorical=True)
+
+
+_PARSERS = (
+    (numeric_column, MissingCodes()),
+    (_as_covariate, MissingCodes(("-9", "x"))),
+    (_as_categories, MissingCodes(None, enabled=False)),
+)
 
 
 def read_packed(path: Path) -> None:

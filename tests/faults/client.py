@@ -95,6 +95,7 @@ class Server:
         answer = self._process.stdout.readline()
         assert answer, (self._folder / "server.err").read_text()
         found: dict[str, Any] = json.loads(answer)
+        assert "error" not in found, found["error"]
         return found
 
     def __enter__(self) -> "Server":

@@ -33,6 +33,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -109,8 +110,6 @@ def be_the_child(command: dict[str, Any]) -> None:
         threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()
     except BaseException:
-        import traceback
-
         traceback.print_exc()
     finally:
         with contextlib.suppress(Exception):
@@ -130,7 +129,7 @@ class Server:
         os.chdir(command["cwd"])
         code = run_program(command["argv"])
         if code:
-            raise SystemExit(f"{command['argv']}: {code}")
+            raise RuntimeError(f"{command['argv']}: {code}")
         return {}
 
     def ready(self, command: dict[str, Any]) -> dict[str, Any]:
@@ -195,7 +194,10 @@ class Server:
         """Answer until stdin ends."""
         while line := sys.stdin.readline():
             command = json.loads(line)
-            answer = getattr(self, command["do"])(command)
+            try:
+                answer = getattr(self, command["do"])(command)
+            except Exception:
+                answer = {"error": traceback.format_exc()}
             print(json.dumps(answer), flush=True)
 
 
