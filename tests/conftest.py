@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lmmgwas.numerics.processor import prepare_blas
 
@@ -268,6 +269,20 @@ FIGURES = pytest.StashKey[list[str]]()
 def figures(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """`figures("truncation: 4,000 offsets ...")`: a line for the end of the test run."""
     return request.config.stash.setdefault(FIGURES, []).append
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Send the lines of a parallel process to the one that prints."""
+    sent = getattr(session.config, "workeroutput", None)
+    if sent is not None:
+        sent["figures"] = session.config.stash.get(FIGURES, [])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take the lines of a parallel process that has ended."""
+    lines = getattr(node, "workeroutput", {}).get("figures", [])
+    node.config.stash.setdefault(FIGURES, []).extend(lines)
 
 
 def pytest_terminal_summary(

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def spoilt(row: Row, study: Study, folder: Path) -> tuple[StudyFiles, list[objec
     usual: list[object] = ["--out", folder / "out" / "run", "--threads", 1]
     if row.command == "assoc":
         return files, [*files.inputs, *usual, "--plots", "none", *more]
-    return files, [*usual, *more]
+    return files, ["--bfile", files.bfile, *usual, *more]
 
 
 def check_refused(end: Refused, result: Result, folder: Path) -> None:
@@ -112,10 +113,10 @@ def test_strict_makes_the_warning_an_error(
     assert {path.name for path in (tmp_path / "out").iterdir()} <= {"run.log"}
 
 
-def test_every_number_has_a_row() -> None:
+def test_every_number_has_a_row(figures: Callable[[str], None]) -> None:
     covered = {entry.number for entry in ENTRIES}
     assert covered == set(range(1, N_ROWS + 1))
-    print(f"catalogue: {len(covered)} of {N_ROWS} numbers, {len(ROWS)} rows through the CLI")
+    figures(f"catalogue: {len(covered)} of {N_ROWS} numbers, {len(ROWS)} rows through the CLI")
 
 
 @pytest.mark.parametrize("link", LINKS, ids=lambda link: f"{link.number}-{link.name}")

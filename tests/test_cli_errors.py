@@ -1013,6 +1013,7 @@ def test_sigterm_is_not_lost(
         return original(*args, **named)
 
     monkeypatch.setattr(where, interrupted)
+    monkeypatch.setattr("lmmgwas.cli.watch._GRACE", 600.0)  # the process is the tests' own
     tried = attempt(small_study)
     assert tried.result.exit_code == 143
     check_nothing_written(tried.folder, 143)

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -172,12 +173,14 @@ def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("wanted", CASES, ids=lambda c: f"{c.name}, n={c.n}")
-def test_the_estimate_holds(wanted: Case, studies: Path) -> None:
+def test_the_estimate_holds(
+    wanted: Case, studies: Path, figures: Callable[[str], None]
+) -> None:
     """Never below the measured peak, and at most 30 % above it."""
     estimate, peak = compared(wanted, studies)
     line = (
         f"| {wanted.command} | {wanted.name} | {wanted.n:,} | {wanted.m:,} | {wanted.traits} | "
         f"{estimate / MIB:,.0f} | {peak / MIB:,.0f} | {estimate / peak:.2f} |"
     )
-    print(line)
+    figures(f"memory: {line}")
     assert peak <= estimate <= 1.3 * peak, line

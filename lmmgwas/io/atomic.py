@@ -10,12 +10,13 @@ import filecmp
 import os
 import secrets
 import zlib
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
 from lmmgwas import stop
 from lmmgwas.errors import FileAccessError, OutputExistsError, UsageError
-from lmmgwas.io.writing import flush, reason, remedy, rename, write_error
+from lmmgwas.io.writing import flush, patiently, reason, remedy, rename, write_error
 
 _TEMPORARY_LENGTH = 16
 
@@ -149,7 +150,7 @@ def write_whole(path: Path, content: bytes) -> None:
         with temporary.open("wb") as stream:
             stream.write(content)
             stream.flush()
-            os.fsync(stream.fileno())
+            patiently(partial(os.fsync, stream.fileno()))
     except OSError as error:
         raised = write_error(temporary, error, name=path)
         _drop(temporary)

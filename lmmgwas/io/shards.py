@@ -13,6 +13,7 @@ import json
 import os
 import struct
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 
 from lmmgwas.errors import FileAccessError
 from lmmgwas.io.text import access_error
-from lmmgwas.io.writing import rename, write_error
+from lmmgwas.io.writing import patiently, rename, write_error
 
 _MAGIC = b"lmmshrd1"
 _TAIL = struct.Struct("<QQ8s")
@@ -65,7 +66,7 @@ class ShardWriter:
         try:
             self._stream.write(self._hash.digest())
             self._stream.flush()
-            os.fsync(self._stream.fileno())
+            patiently(partial(os.fsync, self._stream.fileno()))
             self._stream.close()
         except OSError as error:
             raise self._failed(error) from error

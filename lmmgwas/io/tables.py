@@ -184,7 +184,8 @@ def _refuse_duplicates(table: Table) -> None:
         earlier = first.setdefault(("" if table.fid is None else table.fid[row], iid), row)
         if earlier != row:
             lines = f"lines {table.line[earlier]} and {table.line[row]}"
-            message = f"sample {table.sample(row)} is on {lines}: remove one of them"
+            also = " (or give a column FID, if they are two people)" if table.fid is None else ""
+            message = f"sample {table.sample(row)} is on {lines}: remove one of them{also}"
             problems.append(Problem("E407", message, table.place_of_iid(row)))
     if problems:
         raise FormatError.of(problems)

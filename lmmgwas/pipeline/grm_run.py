@@ -20,7 +20,14 @@ from numpy.typing import NDArray
 import lmmgwas
 from lmmgwas.errors import DegenerateError, NumericalError
 from lmmgwas.io.atomic import OutputSet
-from lmmgwas.io.grm_files import FORMAT_VERSION, GrmPaths, open_grm, write_eigen, write_triangle
+from lmmgwas.io.grm_files import (
+    FORMAT_VERSION,
+    GrmPaths,
+    map_triangle,
+    open_grm,
+    write_eigen,
+    write_triangle,
+)
 from lmmgwas.model.chromosomes import Role
 from lmmgwas.model.genotypes import (
     Samples,
@@ -47,6 +54,7 @@ from lmmgwas.pipeline.inputs import Genotypes, choose_variants, open_genotypes
 from lmmgwas.pipeline.logbook import Logbook, Progress
 from lmmgwas.pipeline.options import GenotypeOptions, GrmJob, GrmOptions, RunOptions
 from lmmgwas.pipeline.pca_run import keep_components, require_components
+from lmmgwas.pipeline.sample_checks import warn_of_twins
 
 Array = NDArray[np.float64]
 
@@ -79,6 +87,7 @@ def run_grm(job: GrmJob, log: Logbook, outputs: OutputSet) -> None:
     require_grm_room(job, genotypes, task.variants, log)
     with log.stage("GRM"):
         build_grm(task, paths, outputs, log, quiet=job.run.verbosity == 0)
+    _warn_of_twins(task, outputs.temporary(paths.values(None)), log)
     if job.n_components is not None:
         with log.stage("principal components"):
             keep_components(genotypes, job.n_components, paths, outputs, log)
@@ -88,6 +97,14 @@ def run_grm(job: GrmJob, log: Logbook, outputs: OutputSet) -> None:
             keep_decompositions(paths, outputs, log)
         outputs.commit()
     log.say(f"GRM written to {paths.values(None)} and {len(finals) - 1} files beside it")
+
+
+def _warn_of_twins(task: GrmTask, written: Path, log: Logbook) -> None:
+    """Look for pairs that are too alike in the matrix that was written."""
+    rows, samples = task.genotypes.kept, task.genotypes.samples
+    ids = [samples.fid[i] for i in rows.tolist()], [samples.iid[i] for i in rows.tolist()]
+    values = map_triangle(written, rows.size)
+    warn_of_twins(values, ids, np.arange(rows.size, dtype=np.int64), task.threads, log)
 
 
 def plan_grm(

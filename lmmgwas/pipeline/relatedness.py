@@ -118,7 +118,7 @@ def _look_at_samples(planned: PlannedGrm, grm: Grm, job: AssocJob, log: Logbook)
     if job.model.h2 == 0.0:
         return
     rows = _used_rows(planned.row_of)
-    warn_of_twins(grm, rows, job.run.threads, log)
+    warn_of_twins(grm.whole.values, (grm.fid, grm.iid), rows, job.run.threads, log)
     if planned.task is not None and planned.task.options.pairwise:
         refits = job.model.variance is VarianceKind.PER_VARIANT
         check_definite(grm, rows, log, refits=refits)

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from lmmgwas.errors import MismatchError
 from lmmgwas.model.chromosomes import Role
 from lmmgwas.model.genotypes import Calls, Variants, calls_of
-from lmmgwas.model.grm import Grm
 from lmmgwas.model.sample_quality import MAX_MISSING, SampleCounts, doubtful_samples
-from lmmgwas.numerics.triangle import close_pairs
+from lmmgwas.numerics.triangle import Packed, close_pairs
 from lmmgwas.pipeline.flow import SampleFlow
 from lmmgwas.pipeline.inputs import Genotypes
 from lmmgwas.pipeline.logbook import Logbook
@@ -87,12 +86,21 @@ def check_sample_calls(genotypes: Genotypes, log: Logbook) -> None:
         )
 
 
-def warn_of_twins(grm: Grm, rows: Indices, threads: int, log: Logbook) -> None:
-    """Warn of pairs that are as alike as twins; `rows` are rows of the GRM, ascending."""
-    n_pairs, pairs = close_pairs(grm.whole.values, rows, ALIKE, _SHOWN, threads)
+def warn_of_twins(
+    values: Packed,
+    ids: tuple[Sequence[str], Sequence[str]],
+    rows: Indices,
+    threads: int,
+    log: Logbook,
+) -> None:
+    """Warn of pairs that are as alike as twins.
+
+    `values` is the triangle of a GRM, `ids` its FIDs and IIDs, `rows` some of its rows, ascending.
+    """
+    n_pairs, pairs = close_pairs(values, rows, ALIKE, _SHOWN, threads)
     if not n_pairs:
         return
-    names = _names(grm.fid, grm.iid)
+    names = _names(*ids)
     shown = [f"{names[rows[a]]} and {names[rows[b]]}" for a, b in pairs.tolist()]
     log.warn(
         "W310",

@@ -201,6 +201,13 @@ ROWS: tuple[Row | Elsewhere, ...] = (
         calls(twins),
         Accepted("W310", ("4 pairs of samples", "F01 S007 and F05 S030", "F02 S012 and F15 S090")),
     ),
+    Row(
+        108,
+        "duplicates, in the GRM alone",
+        calls(twins),
+        Accepted("W310", ("4 pairs of samples", "F01 S007 and F05 S030", "F02 S012 and F15 S090")),
+        command="grm",
+    ),
     Row(109, "all samples identical", calls(identical), Refused(5, "E216", ("polymorphic",))),
     Row(
         110,

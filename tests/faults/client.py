@@ -36,7 +36,6 @@ class Server:
         paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
         environment = {"PYTHONPATH": os.pathsep.join(filter(None, paths)), **_ONE_THREAD, **_DAY}
         self._folder = folder
-        self._said: dict[int, Path] = {}  # stderr of the runs that have not been waited for
         with (folder / "server.err").open("wb") as said:
             self._process = subprocess.Popen(
                 [sys.executable, str(Path(__file__).with_name("server.py"))],
@@ -65,19 +64,12 @@ class Server:
 
     def start(self, argv: list[str], **more: Any) -> int:
         """Begin a run; return its process."""
-        said = self._folder / f"stderr.{len(self._said)}"
-        asked = {"argv": argv, "cwd": str(self._folder), "stderr": str(said)}
-        pid = int(self._ask(do="start", **asked, **more)["pid"])
-        self._said[pid] = said
-        return pid
+        return int(self._ask(do="start", argv=argv, cwd=str(self._folder), **more)["pid"])
 
     def wait(self, pid: int) -> Ended:
         """Wait for its end."""
-        status = int(self._ask(do="wait", pid=pid)["status"])
-        said = self._said.pop(pid)
-        text = said.read_text(encoding="utf-8", errors="replace") if said.exists() else ""
-        said.unlink(missing_ok=True)
-        return Ended(os.waitstatus_to_exitcode(status), text)
+        found = self._ask(do="wait", pid=pid)
+        return Ended(os.waitstatus_to_exitcode(int(found["status"])), found["stderr"])
 
     def wait_until_stopped(self, pid: int) -> bool:
         """Wait until it has stopped itself; false where it has ended."""

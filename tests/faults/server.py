@@ -8,8 +8,8 @@ Commands and answers are lines of JSON on stdin and stdout:
 
     {"do": "warm", "argv": [...], "cwd": ...}     run in this process; answers with the exit code
     {"do": "ready"}                               answers with the number of threads
-    {"do": "start", "argv": [...], "cwd": ..., "stderr": ..., ...}    answers with the pid
-    {"do": "wait", "pid": ...}                    answers with the wait status, once it has ended
+    {"do": "start", "argv": [...], "cwd": ..., ...}    answers with the pid
+    {"do": "wait", "pid": ...}                    answers with wait status and stderr at the end
     {"do": "stopped", "pid": ...}                 answers once it has stopped itself
     {"do": "signal", "pid": ..., "signal": ...}
 
@@ -88,7 +88,7 @@ def run_program(argv: list[str]) -> int:
         return left.code if isinstance(left.code, int) else int(left.code is not None)
 
 
-def be_the_child(command: dict[str, Any]) -> None:
+def be_the_child(command: dict[str, Any], said: int) -> None:
     """Run the program and end the process."""
     code = 99
     try:
@@ -96,7 +96,6 @@ def be_the_child(command: dict[str, Any]) -> None:
             os.kill(os.getpid(), signal.SIGSTOP)
         os.chdir(command["cwd"])
         nowhere = os.open(os.devnull, os.O_RDWR)
-        said = os.open(command["stderr"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         for source, target in ((nowhere, 0), (nowhere, 1), (said, 2)):
             os.dup2(source, target)
         if command.get("steady"):
@@ -123,6 +122,7 @@ class Server:
     def __init__(self) -> None:
         self._kill_at: dict[int, float] = {}
         self._straces: dict[int, subprocess.Popen[bytes]] = {}
+        self._heard: dict[int, int] = {}  # stderr of each; what it says fits into a pipe
 
     def warm(self, command: dict[str, Any]) -> dict[str, Any]:
         """Load what the program loads late, and its kernels."""
@@ -141,9 +141,13 @@ class Server:
     def start(self, command: dict[str, Any]) -> dict[str, Any]:
         """Begin a run."""
         sys.stdout.flush()
+        heard, said = os.pipe()
         pid = os.fork()
         if pid == 0:
-            be_the_child(command)
+            os.close(heard)
+            be_the_child(command, said)
+        os.close(said)
+        self._heard[pid] = heard
         if command.get("kill_after") is not None:
             self._kill_at[pid] = time.monotonic() + command["kill_after"]
         if command.get("strace"):
@@ -168,17 +172,23 @@ class Server:
     def wait(self, command: dict[str, Any]) -> dict[str, Any]:
         """Wait for the end of a run, or bring it about."""
         pid = command["pid"]
+        status = self._end(pid)
+        if pid in self._straces:
+            self._straces.pop(pid).wait()
+        with os.fdopen(self._heard.pop(pid), "rb") as stream:
+            said = stream.read().decode("utf-8", "replace")
+        return {"status": status, "stderr": said}
+
+    def _end(self, pid: int) -> int:
         kill_at = self._kill_at.pop(pid, None)
         if kill_at is not None:
             while time.monotonic() < kill_at:
                 found, status = os.waitpid(pid, os.WNOHANG)
                 if found:
-                    return {"status": status}
+                    return status
                 time.sleep(_POLL)
             os.kill(pid, signal.SIGKILL)
-        status = os.waitpid(pid, 0)[1]
-        tracer = self._straces.pop(pid, None)
-        return {"status": status, "strace": None if tracer is None else tracer.wait()}
+        return os.waitpid(pid, 0)[1]
 
     def stopped(self, command: dict[str, Any]) -> dict[str, Any]:
         """Wait until a run has stopped itself; `stopped` says false where it ended instead."""

@@ -67,7 +67,16 @@ def test_the_system_tells_nothing(ground: Ground, kind: str, figures: Figures) -
     calls = calls_of(arena, ground.server, (kind,), list(SYSTEM))
     chosen = [call for call in calls if call.path != MANY or call.k % 40 == 1]
     assert len(chosen) > 5
-    fail_each(arena, ground, chosen, f"assoc, {kind} of /proc and /sys", figures)
+    met: Counter[str] = Counter()
+    for call in chosen:
+        ended = run_failing(arena, ground.server, call, "EIO")
+        if ended.code:
+            met[judge(arena, ended)] += 1
+            continue
+        arena.require_same(but=("run.run.json",))  # it notes that no limit of memory is known
+        met["the same tables"] += 1
+    outcomes = ", ".join(f"{count} {what}" for what, count in sorted(met.items()))
+    figures(f"failing calls, assoc, {kind} of /proc and /sys: {len(chosen)}: {outcomes}")
 
 
 def network_calls(arena: Arena, ground: Ground) -> list[Call]:
@@ -175,9 +184,10 @@ def test_a_disk_that_fills_up(
         assert ended.code in (0, 7), ended.stderr
         assert "Traceback" not in ended.stderr
         if ended.code == 7:
-            assert "No space left on device" in ended.stderr
+            full = "No space left on device" in ended.stderr
+            assert full or "[E118]" in ended.stderr
             assert "make room" in ended.stderr
-            assert str(arena.out) in ended.stderr
+            assert str(small_disk) in ended.stderr
         arena.require_whole()
         filler.unlink()
         resumed = server.run([*arena.argv, "--resume"])
