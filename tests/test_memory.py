@@ -173,9 +173,7 @@ def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("wanted", CASES, ids=lambda c: f"{c.name}, n={c.n}")
-def test_the_estimate_holds(
-    wanted: Case, studies: Path, figures: Callable[[str], None]
-) -> None:
+def test_the_estimate_holds(wanted: Case, studies: Path, figures: Callable[[str], None]) -> None:
     """Never below the measured peak, and at most 30 % above it."""
     estimate, peak = compared(wanted, studies)
     line = (
