@@ -51,41 +51,41 @@ def test_selftest_is_listed(run_cli: RunCli, capsys: pytest.CaptureFixture[str])
 
 def spoil_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     """One value of each tile of the GRM is wrong."""
-    from lmmgwas.pipeline import grm_run
+    from lmmgwas.pipeline import grm_sums
 
-    right = grm_run.fill_tile
+    right = grm_sums.fill_tile
 
     def wrong(calls, centre, scale, out):
         right(calls, centre, scale, out)
         out[0, 50] += 0.5
 
-    monkeypatch.setattr(grm_run, "fill_tile", wrong)
+    monkeypatch.setattr(grm_sums, "fill_tile", wrong)
 
 
 def spoil_sums(monkeypatch: pytest.MonkeyPatch) -> None:
     """One element of each product is wrong, by one part in a thousand of the mean diagonal."""
-    from lmmgwas.model import grm
+    from lmmgwas.model import grm_sum
 
-    right = grm.add_outer_in_place
+    right = grm_sum.add_trapezoid_in_place
 
-    def wrong(rows, out):
-        right(rows, out)
+    def wrong(tile, first, out):
+        right(tile, first, out)
         out[70, 20] += 0.05
 
-    monkeypatch.setattr(grm, "add_outer_in_place", wrong)
+    monkeypatch.setattr(grm_sum, "add_trapezoid_in_place", wrong)
 
 
 def spoil_files(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is packed for the file is wrong."""
-    from lmmgwas.pipeline import grm_run
+    from lmmgwas.model import grm_sum
 
-    right = grm_run.pack_rows
+    right = grm_sum.pack_rows
 
-    def wrong(values, divisor, chunk, out):
-        right(values, divisor, chunk, out)
+    def wrong(first, values, divisor, chunk, out):
+        right(first, values, divisor, chunk, out)
         out[17] = np.float32(out[17] + 0.01)
 
-    monkeypatch.setattr(grm_run, "pack_rows", wrong)
+    monkeypatch.setattr(grm_sum, "pack_rows", wrong)
 
 
 @pytest.mark.parametrize("pairwise", [False, True])
@@ -126,16 +126,16 @@ def test_pairwise_counts_are_checked_too(
     run_cli: RunCli, small_study: StudyFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The counts alone are wrong: by one variant, for one pair."""
-    from lmmgwas.pipeline import grm_run
+    from lmmgwas.model import grm_sum
 
-    right = grm_run.pack_rows
+    right = grm_sum.pack_rows
 
-    def wrong(values, divisor, chunk, out):
-        right(values, divisor, chunk, out)
+    def wrong(first, values, divisor, chunk, out):
+        right(first, values, divisor, chunk, out)
         if divisor.shape == (1, 1):
             out[17] += 1.0
 
-    monkeypatch.setattr(grm_run, "pack_rows", wrong)
+    monkeypatch.setattr(grm_sum, "pack_rows", wrong)
     where = ["--bfile", small_study.bfile, "--grm-missing", "pairwise", "--out", tmp_path / "x"]
     result = run_cli("grm", *where)
     assert result.exit_code == 9, result.stderr

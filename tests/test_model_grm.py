@@ -13,7 +13,6 @@ from lmmgwas.model.grm import (
     Grm,
     GrmFilters,
     GrmModel,
-    GrmSum,
     PackedPart,
     centre_and_scale,
     check_loco,
@@ -22,6 +21,7 @@ from lmmgwas.model.grm import (
     loco_triangle,
     variant_scale,
 )
+from lmmgwas.model.grm_sum import GrmSum, RowTile
 from lmmgwas.numerics.kernels import fill_tile
 
 SHARE = 1e-6
@@ -34,7 +34,7 @@ MODELS = ("standardized", "hwe", "centered")
 def sums(calls: np.ndarray, model: str, tile_rows: int = 16) -> tuple[np.ndarray, np.ndarray]:
     """Return sum Z Z' and the counts of jointly seen variants, by the package."""
     n = calls.shape[1]
-    total, joint = GrmSum(n), GrmSum(n)
+    total, joint = GrmSum(RowTile(0, n)), GrmSum(RowTile(0, n))
     tile = np.zeros((tile_rows, n), dtype=np.float32)
     for start in range(0, len(calls), tile_rows):
         block = calls[start : start + tile_rows]
@@ -123,19 +123,6 @@ def test_pairwise_counts_and_mean(problem: Problem, model: str) -> None:
     np.testing.assert_array_equal(full(joint), seen.T @ seen)
     expected = naive_grm(problem.dosage, model, pairwise=True)
     assert worst(full(total) / full(joint), expected) <= SHARE
-
-
-def test_moving_a_group_to_the_total_starts_from_nothing() -> None:
-    group, grand = GrmSum(26), np.ones((26, 26))
-    tile = np.ones((3, 26), dtype=np.float32)
-    for value in (4.0, 7.0):
-        group.add(tile)
-        group.flush()
-        group.flush()
-        np.testing.assert_array_equal(full(group.total), 3.0)
-        group.move_to(grand)
-        np.testing.assert_array_equal(full(group.total), 0.0)
-        np.testing.assert_array_equal(full(grand), value)
 
 
 @pytest.mark.parametrize("pairwise", [False, True])
@@ -280,7 +267,7 @@ def test_sum_over_half_a_million_variants_keeps_its_digits() -> None:
     """Common and rare variants, and two samples that are one: sums that only grow."""
     n, m, rows = 40, 500_000, 512
     rng = np.random.default_rng(1)
-    total = GrmSum(n)
+    total = GrmSum(RowTile(0, n))
     expected = np.zeros((n, n))
     tile = np.zeros((rows, n), dtype=np.float32)
     n_used = 0
@@ -346,17 +333,3 @@ def test_large_triangle_against_numpy(large_grm: Grm, group: str | None) -> None
     assert centre_and_scale(K, 2) == pytest.approx(scale, rel=1e-12)
     np.testing.assert_allclose(K, centred, rtol=0, atol=1e-11)
     np.testing.assert_array_equal(K, K.T)
-
-
-def test_sum_and_move_with_threads() -> None:
-    tile = np.random.default_rng(4).standard_normal((64, 800)).astype(np.float32)
-    totals = []
-    for threads in (1, 3):
-        group, grand = GrmSum(800, threads), np.ones((800, 800))
-        for _ in range(17):  # one more than what is summed in float32
-            group.add(tile)
-        group.flush()
-        group.move_to(grand)
-        assert not group.total.any()
-        totals.append(np.tril(grand).tobytes())
-    assert totals[0] == totals[1]

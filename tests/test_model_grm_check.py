@@ -13,11 +13,13 @@ from lmmgwas.model.grm import Grm, PackedPart
 from lmmgwas.model.grm_check import (
     BOUND,
     SumCheck,
+    check_products,
     observed_values,
     parts_error,
     relative_error,
     scaled_values,
 )
+from lmmgwas.model.grm_sum import GroupRows, RowTile
 from lmmgwas.model.kernel_products import CentredKernel, triangle_product
 
 
@@ -119,7 +121,7 @@ def test_triangle_product(n: int, threads: int) -> None:
 
 def check_of(problem: Problem, *, counts: bool = False) -> tuple[SumCheck, np.ndarray, int]:
     """The check of one group, and the sum that belongs to it."""
-    check = SumCheck(problem.y.size)
+    check = SumCheck(RowTile(0, problem.y.size))
     Z = rows_of_z(problem)
     mean, sd = np.nanmean(problem.dosage, axis=1), np.nanstd(problem.dosage, axis=1)
     values = scaled_values(mean, 1.0 / sd)
@@ -132,11 +134,15 @@ def check_of(problem: Problem, *, counts: bool = False) -> tuple[SumCheck, np.nd
     return check, Z.T @ Z, len(Z)
 
 
+def means(matrix: np.ndarray, products: np.ndarray) -> GroupRows:
+    return GroupRows(RowTile(0, len(matrix)), packed(matrix), None, products, None)
+
+
 @pytest.mark.parametrize("counts", [False, True])
 def test_right_sums_pass(problem: Problem, counts: bool) -> None:
     check, total, m = check_of(problem, counts=counts)
-    check.close_group("1", packed(total / m), None, m)
-    check.close_all(packed(total / m), None, m)
+    products = check.close_group("1", packed(total / m), None, m)
+    check_products("the whole genome", means(total / m, products), m)
 
 
 def test_right_means_over_own_counts_pass(problem: Problem) -> None:
@@ -148,17 +154,17 @@ def test_right_means_over_own_counts_pass(problem: Problem) -> None:
 
 def test_groups_add_up(problem: Problem) -> None:
     check, total, m = check_of(problem)
-    check.close_group("1", packed(total / m), None, m)
+    first = check.close_group("1", packed(total / m), None, m)
     mean, sd = np.nanmean(problem.dosage, axis=1), np.nanstd(problem.dosage, axis=1)
     check.add(check.products(problem.calls, scaled_values(mean, 1.0 / sd)))
-    check.close_group("2", packed(total / m), None, m)
-    check.close_all(packed(total / m), None, 2 * m)
+    second = check.close_group("2", packed(total / m), None, m)
+    check_products("the whole genome", means(total / m, first + second), 2 * m)
     with pytest.raises(NumericalError, match=r"E903.*the whole genome"):
-        check.close_all(packed(total / m), None, m)
+        check_products("the whole genome", means(total / m, first + second), m)
 
 
 def test_monomorphic_variants_and_empty_groups_pass() -> None:
-    check = SumCheck(20)
+    check = SumCheck(RowTile(0, 20))
     calls = np.ones((4, 20), dtype=np.int8)
     check.add(check.products(calls, scaled_values(np.ones(4), np.zeros(4))))
     check.close_group("1", np.zeros(210, dtype=np.float32), None, 0)
@@ -199,7 +205,7 @@ def test_a_wrong_count_of_variants_is_found(problem: Problem) -> None:
 def test_products_are_those_of_the_calls(problem: Problem) -> None:
     """Against Z' (Z r), Z from the dosages, r from a check of one variant that is 1 for all."""
     n = problem.y.size
-    check = SumCheck(n)
+    check = SumCheck(RowTile(0, n))
     ones = np.zeros((n, n), dtype=np.int8)
     np.fill_diagonal(ones, 1)
     signs = check.products(ones, np.tile([0.0, 1.0, 0.0, 0.0], (n, 1)))

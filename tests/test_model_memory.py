@@ -10,7 +10,7 @@ from oracles import centred_kernel
 from simulate import Axes, make_problem
 
 from lmmgwas.model.fitting import Analysis, fit_group, suggested_starts
-from lmmgwas.model.grm import GRM_TILE, GrmSum
+from lmmgwas.model.grm_sum import GRM_TILE, GrmSum, RowTile
 from lmmgwas.model.memory import (
     LANES,
     MAX_LANE_SAMPLES,
@@ -167,7 +167,7 @@ def test_decompositions_allocate_what_is_reckoned(traced: Callable[[], int]) -> 
 def test_sums_allocate_what_is_reckoned(traced: Callable[[], int]) -> None:
     """The two of a chromosome; the grand total and its triangle are the caller's."""
     n = 600
-    sums = GrmSum(n)
+    sums = GrmSum(RowTile(0, n))
     tile = np.ones((GRM_TILE, n), dtype=np.float32)
     sums.add(tile)
     sums.flush()

@@ -143,7 +143,7 @@ def test_move_lower(chunk: tuple[int, int], dtype: type) -> None:
     moved = chunk_of(values.astype(np.float64), chunk)
     left = np.where(chunk_of(np.ones((7, 7)), chunk) > 0, 0, values)
     expected = total + moved
-    move_lower(chunk, values, total)
+    move_lower(0, values, total, chunk)
     np.testing.assert_array_equal(total, expected)  # the same single addition
     np.testing.assert_array_equal(values, left)
 
@@ -178,9 +178,9 @@ def test_pack_rows(one_count: bool) -> None:
     values = rng.standard_normal((6, 6))
     counts = np.full((1, 1), 7.0) if one_count else rng.integers(0, 3, (6, 6)).astype(float)
     out = np.full(21, 5.0, dtype=np.float32)
-    pack_rows(values, counts, (0, 2), out)
+    pack_rows(0, values, counts, (0, 2), out)
     np.testing.assert_array_equal(out[3:], 5.0)  # rows 0 and 1 have three values
-    pack_rows(values, counts, (2, 6), out)
+    pack_rows(0, values, counts, (2, 6), out)
     everywhere = np.broadcast_to(counts, (6, 6))
     quotient = np.divide(values, everywhere, out=np.zeros((6, 6)), where=everywhere > 0)
     np.testing.assert_array_equal(out, quotient[np.tril_indices(6)].astype(np.float32))

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from lmmgwas.errors import DegenerateError, MismatchError
 from lmmgwas.model.genotypes import VariantStats
+from lmmgwas.model.grm_sum import Packed
 from lmmgwas.numerics.kernels import (
     add_packed,
     add_packed_product,
@@ -33,20 +34,10 @@ from lmmgwas.numerics.kernels import (
     centre_symmetric,
     combine_packed,
     mirror_lower,
-    move_lower,
 )
-from lmmgwas.numerics.linalg import add_outer_in_place
 from lmmgwas.numerics.parallel import over_triangle, triangle_chunks
 
 Array = NDArray[np.float64]
-Packed = NDArray[np.float32]
-
-GRM_TILE = 512
-"""Variants in one tile of the fixed grid; a tile is one BLAS call."""
-
-_TILES_PER_FLUSH = 16
-"""Tiles summed in float32 before they go to float64: keeps the error of a sum over 500,000
-variants below 1e-6 of the mean diagonal, at few passes over the matrix."""
 
 MIN_LOCO_VARIANTS = 10
 
@@ -87,40 +78,6 @@ def kept_in_grm(stats: VariantStats, filters: GrmFilters) -> NDArray[np.bool_]:
     common = maf >= filters.maf - 1e-12
     called = stats.missing_rate <= filters.geno + 1e-12
     return common & called & (stats.variance > 0.0) & (stats.n_observed > 0)
-
-
-class GrmSum:
-    """S_c of one group, tile by tile: BLAS in float32, sums over tiles in float64.
-
-    Two n x n matrices are alive, whatever the number of variants.
-    """
-
-    def __init__(self, n_samples: int, threads: int = 1) -> None:
-        self._single = np.zeros((n_samples, n_samples), dtype=np.float32)
-        self.total = np.zeros((n_samples, n_samples))  # lower triangle; read it after `flush`
-        self._threads = threads
-        self._pending = 0
-
-    def add(self, tile: NDArray[np.float32]) -> None:
-        """Add Z Z' of a tile (T, n)."""
-        add_outer_in_place(tile, self._single)
-        self._pending += 1
-        if self._pending == _TILES_PER_FLUSH:
-            self.flush()
-
-    def flush(self) -> None:
-        """Move what was summed in float32 to the float64 total."""
-        if self._pending:
-            single, total = self._single, self.total
-            over_triangle(
-                total.shape[0], self._threads, lambda chunk: move_lower(chunk, single, total)
-            )
-            self._pending = 0
-
-    def move_to(self, total: Array) -> None:
-        """Add the sum to the lower triangle of a grand total, and begin the next group."""
-        mine = self.total
-        over_triangle(mine.shape[0], self._threads, lambda chunk: move_lower(chunk, mine, total))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

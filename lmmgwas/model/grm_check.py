@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from lmmgwas.errors import NumericalError
 from lmmgwas.model.genotypes import Calls
-from lmmgwas.model.grm import Grm, Packed, PackedPart
+from lmmgwas.model.grm import Grm, PackedPart
+from lmmgwas.model.grm_sum import GroupRows, Packed, RowTile
 from lmmgwas.model.kernel_products import triangle_product
 from lmmgwas.numerics.jit import kernel
 
@@ -25,13 +26,15 @@ _SEED = 19_770_905
 
 
 @kernel
-def _add_signed_products(calls: Calls, values: Array, signs: NDArray[np.int8], out: Array) -> None:
-    """Add z (z'r) of each variant to out (n,).
+def _add_signed_products(
+    calls: Calls, values: Array, signs: NDArray[np.int8], first: int, out: Array
+) -> None:
+    """Add z (z'r) of each variant to out, for samples `first` and later.
 
     calls (b, n); values (b, 4) are what 0, 1, 2 copies and a missing call stand for in z;
-    signs (n,) of 1 and -1.
+    signs (last,) of 1 and -1, last <= n, are r; out (last - first,).
     """
-    n = calls.shape[1]
+    n = signs.size
     for j in range(calls.shape[0]):
         zero = one = two = none = 0
         for i in range(n):
@@ -48,11 +51,11 @@ def _add_signed_products(calls: Calls, values: Array, signs: NDArray[np.int8], o
             u * values[j, 2],
             u * values[j, 3],
         )
-        for i in range(n):
+        for i in range(first, n):
             call = calls[j, i]
             chosen = low if call == 0 else lost
             chosen = mid if call == 1 else chosen
-            out[i] += high if call == 2 else chosen
+            out[i - first] += high if call == 2 else chosen
 
 
 def scaled_values(centre: Array, scale: Array) -> Array:
@@ -71,20 +74,20 @@ def observed_values(kept: NDArray[np.bool_]) -> Array:
 
 
 class SumCheck:
-    """The products that a sum Z Z' must have; of a group, and of all groups so far."""
+    """The products that a sum Z Z' must have, of a row tile: r is 0 beyond its last row."""
 
-    def __init__(self, n_samples: int) -> None:
-        self._signs = _random_signs(n_samples)
-        self._group = np.zeros(n_samples)
-        self._all = np.zeros(n_samples)
+    def __init__(self, rows: RowTile) -> None:
+        self.rows = rows
+        self._signs = _random_signs(rows.last)
+        self._group = np.zeros(rows.height)
 
     def products(self, calls: Calls, values: Array) -> Array:
-        """Return sum z (z'r) (n,) of b variants; any thread may call it.
+        """Return sum z (z'r) (height,) of b variants; any thread may call it.
 
         calls (b, n), values (b, 4) as `scaled_values` or `observed_values` have them.
         """
-        out = np.zeros(self._signs.size)
-        _add_signed_products(np.ascontiguousarray(calls), values, self._signs, out)
+        out = np.zeros(self.rows.height)
+        _add_signed_products(np.ascontiguousarray(calls), values, self._signs, self.rows.first, out)
         return out
 
     def add(self, products: Array) -> None:
@@ -93,41 +96,45 @@ class SumCheck:
 
     def close_group(
         self, name: str, values: Packed, counts: Packed | None, n_variants: int, threads: int = 1
-    ) -> None:
-        """Raise NumericalError (E903) unless the means of a group have these products."""
-        self._compare(f"group {name}", self._group, values, counts, n_variants, threads)
-        self._all += self._group
-        self._group[:] = 0.0
+    ) -> Array:
+        """Return the products (height,) of a group that is complete, and begin the next.
 
-    def close_all(
-        self, values: Packed, counts: Packed | None, n_variants: int, threads: int = 1
-    ) -> None:
-        """Raise NumericalError (E903) unless the means over all groups have their products."""
-        self._compare("the whole genome", self._all, values, counts, n_variants, threads)
+        Raises NumericalError (E903) unless the means have these products.
+        """
+        products, self._group = self._group, np.zeros(self.rows.height)
+        means = GroupRows(self.rows, values, counts, products, None)
+        check_products(f"group {name}", means, n_variants, threads)
+        return products
 
-    def _compare(
-        self,
-        what: str,
-        expected: Array,
-        values: Packed,
-        counts: Packed | None,
-        n_variants: int,
-        threads: int,
-    ) -> None:
-        """values (n (n + 1) / 2,) are means over n_variants, or over each pair's own count."""
-        part = PackedPart(values, n_variants, counts)
-        found = _sum_times(part, self._signs.astype(np.float64), threads)
-        error = relative_error(found - expected, _mean_diagonal(part, self._signs.size))
-        if not error <= BOUND:
-            raise NumericalError(
-                "E903",
-                f"the GRM of {what} over {n_variants:,} variants does not reproduce its products "
-                f"with the genotypes (relative difference {error:.2g}, at most {BOUND:g} is "
-                "rounding): memory or the BLAS library of this machine made an error, and every "
-                "test would rest on a wrong matrix. Nothing was written. Run `lmmgwas selftest`; "
-                "then run again with --threads 1, with OPENBLAS_CORETYPE=Haswell in the "
-                "environment, or on another machine",
-            )
+
+def check_products(what: str, means: GroupRows, n_variants: int, threads: int = 1) -> None:
+    """Raise NumericalError (E903) unless means over n_variants have the products they come with.
+
+    Where pairs have counts of their own, the means are over those.
+    """
+    rows = means.rows
+    signs = _random_signs(rows.last).astype(np.float64)
+    found = triangle_product(means.values, means.counts, signs, threads, rows.first)
+    if means.counts is None:
+        found = found * n_variants
+    error = relative_error(found - means.products, _mean_diagonal(means, n_variants))
+    if not error <= BOUND:
+        raise NumericalError(
+            "E903",
+            f"the GRM of {what} over {n_variants:,} variants does not reproduce its products "
+            f"with the genotypes (relative difference {error:.2g}, at most {BOUND:g} is "
+            "rounding): memory or the BLAS library of this machine made an error, and every "
+            "test would rest on a wrong matrix. Nothing was written. Run `lmmgwas selftest`; "
+            "then run again with --threads 1, with OPENBLAS_CORETYPE=Haswell in the "
+            "environment, or on another machine",
+        )
+
+
+def check_counts(what: str, means: GroupRows) -> None:
+    """Raise NumericalError (E903) unless counts of pairs have the products they come with."""
+    if means.counts is not None and means.count_products is not None:
+        alone = GroupRows(means.rows, means.counts, None, means.count_products, None)
+        check_products(f"{what} (counts of pairs)", alone, 1)
 
 
 def relative_error(difference: Array, mean_diagonal: float) -> float:
@@ -152,7 +159,8 @@ def parts_error(grm: Grm, threads: int = 1) -> float:
     signs = _random_signs(n).astype(np.float64)
     whole = _sum_times(grm.whole, signs, threads)
     parts = sum(_sum_times(part, signs, threads) for part in grm.parts.values())
-    diagonal = _mean_diagonal(grm.whole, n)
+    everything = GroupRows(RowTile(0, n), grm.whole.values, grm.whole.counts, whole, None)
+    diagonal = _mean_diagonal(everything, grm.whole.n_variants)
     return relative_error(np.asarray(whole - parts), diagonal)
 
 
@@ -161,10 +169,12 @@ def _sum_times(part: PackedPart, signs: Array, threads: int) -> Array:
     return product if part.counts is not None else product * part.n_variants
 
 
-def _mean_diagonal(part: PackedPart, n: int) -> float:
-    at = np.arange(n) * np.arange(3, n + 3) // 2
-    counts = part.n_variants if part.counts is None else part.counts[at].astype(np.float64)
-    return float((part.values[at].astype(np.float64) * counts).mean())
+def _mean_diagonal(means: GroupRows, n_variants: int) -> float:
+    """The mean diagonal element of the sum."""
+    at = np.arange(means.rows.first, means.rows.last)
+    at = at * (at + 3) // 2 - means.rows.start
+    counts = n_variants if means.counts is None else means.counts[at].astype(np.float64)
+    return float((means.values[at].astype(np.float64) * counts).mean())
 
 
 def _random_signs(n_samples: int) -> NDArray[np.int8]:

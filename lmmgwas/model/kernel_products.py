@@ -10,9 +10,10 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from lmmgwas.model.grm import Grm, Packed, PackedPart
+from lmmgwas.model.grm import Grm, PackedPart
+from lmmgwas.model.grm_sum import Packed
 from lmmgwas.numerics.jit import kernel
-from lmmgwas.numerics.parallel import over_triangle, triangle_chunks
+from lmmgwas.numerics.parallel import over_triangle
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -29,14 +30,15 @@ def _add_triangle_product(
     counts: Packed,
     chunk: tuple[int, int],
     vector: Array,
+    first: int,
     out: Array,
 ) -> None:
     """Add to out (n,) what rows of a packed triangle give to (packed * counts) @ vector.
 
-    vector (n,); counts as long as packed, or empty for ones.
+    vector (n,); counts as long as packed, or empty for ones; both begin with row `first`.
     """
     for i in range(chunk[0], chunk[1]):
-        start = i * (i + 1) // 2
+        start = i * (i + 1) // 2 - first * (first + 1) // 2
         line = packed[start : start + i + 1]
         mine = vector[i]
         if counts.size:
@@ -97,18 +99,23 @@ def _add_packed_rows(
 
 
 def triangle_product(
-    packed: Packed, counts: Packed | None, vector: Array, threads: int = 1
+    packed: Packed, counts: Packed | None, vector: Array, threads: int = 1, first: int = 0
 ) -> Array:
-    """Return (S * C) r (n,) for a packed symmetric S, elementwise times C (None: ones)."""
+    """Return (S * C) r (n,) for a packed symmetric S, elementwise times C (None: ones).
+
+    With `first`, packed holds the rows from there on alone: what they, mirrored among
+    themselves, give to the elements of the product from there on (n - first,).
+    """
     n = vector.size
     weights = _NO_COUNTS if counts is None else counts
-    sums = {chunk: np.zeros(n) for chunk in triangle_chunks(n)}
-    over_triangle(
-        n,
-        threads,
-        lambda chunk: _add_triangle_product(packed, weights, chunk, vector, sums[chunk]),
-    )
-    return np.asarray(sum(sums.values()))
+    sums: dict[int, Array] = {}
+
+    def work(chunk: tuple[int, int]) -> None:
+        sums[chunk[0]] = np.zeros(n)
+        _add_triangle_product(packed, weights, chunk, vector, first, sums[chunk[0]])
+
+    over_triangle(n, threads, work, first)
+    return np.asarray(sum(sums[k] for k in sorted(sums)))[first:]
 
 
 class CentredKernel:

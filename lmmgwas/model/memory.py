@@ -9,7 +9,7 @@ N samples of the genotype file, c covariates, q traits of an analysis, T rows of
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from lmmgwas.model.grm import GRM_TILE
+from lmmgwas.model.grm_sum import GRM_TILE
 from lmmgwas.model.null_model import MIN_DRAFT_SAMPLES
 from lmmgwas.model.scan import scan_tile
 from lmmgwas.model.whitening import Precision, WhitenerKind

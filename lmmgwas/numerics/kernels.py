@@ -96,6 +96,7 @@ def mask_heterozygotes(
 
 @kernel
 def pack_rows(
+    first: int,
     values: NDArray[np.float64],
     counts: NDArray[np.float64],
     chunk: tuple[int, int],
@@ -103,24 +104,59 @@ def pack_rows(
 ) -> None:
     """Write rows of the lower triangle of values / counts to a packed triangle, row by row.
 
-    values (n, n); counts (n, n), or (1, 1) where all pairs have one count, which then divides
-    every value; a count of 0 gives 0. out (n (n + 1) / 2,).
+    values (h, n) and out begin with row `first` of the triangle, chunk is rows of it; counts are
+    like values, or (1, 1) where all pairs have one count, which then divides every value; a
+    count of 0 gives 0.
     """
-    one = counts.shape[0] == 1
+    one = counts.shape[0] == 1 and counts.shape[1] == 1
     for i in range(chunk[0], chunk[1]):
-        start = i * (i + 1) // 2
+        start = i * (i + 1) // 2 - first * (first + 1) // 2
         for k in range(i + 1):
-            count = counts[0, 0] if one else counts[i, k]
-            out[start + k] = values[i, k] / count if count > 0.0 else 0.0
+            count = counts[0, 0] if one else counts[i - first, k]
+            out[start + k] = values[i - first, k] / count if count > 0.0 else 0.0
 
 
 @kernel
-def move_lower(chunk: tuple[int, int], out_values: _F, out: NDArray[np.float64]) -> None:
-    """Add rows of a lower triangle to that of out (n, n), and set them to 0 where they were."""
+def move_lower(
+    first: int, out_values: _F, out: NDArray[np.float64], chunk: tuple[int, int]
+) -> None:
+    """Add rows of a lower triangle to those of out, and set them to 0 where they were.
+
+    Both (h, n) begin with row `first` of the triangle, chunk is rows of it.
+    """
     for i in range(chunk[0], chunk[1]):
         for k in range(i + 1):
-            out[i, k] += np.float64(out_values[i, k])
-            out_values[i, k] = 0.0
+            out[i - first, k] += np.float64(out_values[i - first, k])
+            out_values[i - first, k] = 0.0
+
+
+@kernel
+def add_weighted(
+    first: int,
+    packed: NDArray[np.float32],
+    weight: float,
+    chunk: tuple[int, int],
+    out: NDArray[np.float64],
+) -> None:
+    """Add weight * packed to out, for rows `chunk` of triangles packed from row `first` on."""
+    before = first * (first + 1) // 2
+    for k in range(
+        chunk[0] * (chunk[0] + 1) // 2 - before, chunk[1] * (chunk[1] + 1) // 2 - before
+    ):
+        out[k] += weight * np.float64(packed[k])
+
+
+@kernel
+def add_weighted_product(
+    packed: NDArray[np.float32],
+    counts: NDArray[np.float32],
+    out_sum: NDArray[np.float64],
+    out_count: NDArray[np.float64],
+) -> None:
+    """Add packed * counts to out_sum and counts to out_count, all of one length."""
+    for k in range(packed.size):
+        out_sum[k] += np.float64(packed[k]) * np.float64(counts[k])
+        out_count[k] += np.float64(counts[k])
 
 
 @kernel

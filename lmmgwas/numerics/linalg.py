@@ -194,11 +194,27 @@ def _solve_rows(L: Real, rows: Real, *, transposed: bool) -> None:
 
 def add_outer_in_place(rows: Real, out: Real) -> None:
     """Add rows' rows to the lower triangle of out (n, n), for rows of shape (T, n)."""
-    _require(rows, out)
-    n = rows.shape[1]
-    _require_square(out, n)
-    if rows.shape[0]:
-        call("syrk", b"U", b"N", n, rows.shape[0], 1.0, rows, n, 1.0, out, n)
+    _require_square(out, rows.shape[1])
+    add_trapezoid_in_place(rows, 0, out)
+
+
+def add_trapezoid_in_place(tile: Real, first: int, out: Real) -> None:
+    """Add rows first, first + 1, ... of the lower triangle of tile' tile to out (h, first + h).
+
+    tile (T, n), n at least first + h. What lies above the diagonal in out is of no meaning.
+    """
+    _require(tile, out)
+    height, width = out.shape
+    n = tile.shape[1]
+    if width != first + height or width > n:
+        raise ValueError(f"rows {first} to {first + height} of {n}, but {width} columns")
+    if not tile.shape[0]:
+        return
+    own = tile[:, first:]
+    if first:
+        size = first, height, tile.shape[0]
+        call("gemm", b"N", b"T", *size, 1.0, tile, n, own, n, 1.0, out, width)
+    call("syrk", b"U", b"N", height, tile.shape[0], 1.0, own, n, 1.0, out[:, first:], width)
 
 
 def symmetric_eigen(K: Array) -> tuple[Array, Array]:

@@ -29,12 +29,14 @@ def triangle_chunks(n: int) -> list[tuple[int, int]]:
     return [(a, b) for a, b in pairwise(ends) if b > a]
 
 
-def over_triangle(n: int, threads: int, work: Callable[[tuple[int, int]], None]) -> None:
-    """Call `work` on each chunk of a triangle of n rows, several at a time.
+def over_triangle(
+    n: int, threads: int, work: Callable[[tuple[int, int]], None], first: int = 0
+) -> None:
+    """Call `work` on each chunk of rows `first` and later of a triangle of n rows, in parallel.
 
     `work` releases the GIL (a kernel) and writes to rows of its own.
     """
-    chunks = triangle_chunks(n)
+    chunks = [(max(a, first), b) for a, b in triangle_chunks(n) if b > first]
     if threads == 1 or len(chunks) == 1:
         for chunk in chunks:
             work(chunk)

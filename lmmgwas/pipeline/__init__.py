@@ -3,7 +3,7 @@
 Within this floor imports go along one line, left to right only:
 options -> logbook -> memory_check -> disk_check -> variant_checks -> inputs -> id_causes ->
 grm_room -> matching -> join -> flow -> sample_checks -> grm_checks ->
-condition -> pca_run -> grm_run -> trait_rows ->
+condition -> pca_run -> grm_sums -> grm_run -> trait_rows ->
 group_shards -> journal -> kept_grm -> relatedness -> plan -> conservation -> trait_output ->
 pictures -> tile_reader -> reread -> self_check_run -> scan_tiles -> scan_calibrated ->
 scan_keeper -> scan_run -> study -> study_size -> row_checks ->

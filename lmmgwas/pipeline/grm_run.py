@@ -6,9 +6,8 @@ that one command or two give the same bytes.
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,48 +28,20 @@ from lmmgwas.io.grm_files import (
     write_triangle,
 )
 from lmmgwas.model.chromosomes import Role
-from lmmgwas.model.genotypes import (
-    Samples,
-    Variants,
-    calls_of,
-    count_block,
-    read_tile,
-    variant_stats,
-)
-from lmmgwas.model.grm import (
-    GRM_TILE,
-    GrmSum,
-    centre_and_scale,
-    kept_in_grm,
-    loco_matrix,
-    variant_scale,
-)
-from lmmgwas.model.grm_check import SumCheck, observed_values, scaled_values
+from lmmgwas.model.genotypes import Samples
+from lmmgwas.model.grm import centre_and_scale, loco_matrix
+from lmmgwas.model.grm_check import check_counts, check_products
+from lmmgwas.model.grm_sum import GroupRows, WholeSum, row_tiles
 from lmmgwas.model.spectrum import decompose
-from lmmgwas.numerics.kernels import fill_tile, pack_rows
-from lmmgwas.numerics.parallel import ordered_map, over_triangle
 from lmmgwas.pipeline.grm_room import require_grm_room
+from lmmgwas.pipeline.grm_sums import GrmTask, GroupSummer, SummedGroup
 from lmmgwas.pipeline.inputs import Genotypes, choose_variants, open_genotypes
 from lmmgwas.pipeline.logbook import Logbook, Progress
 from lmmgwas.pipeline.options import GenotypeOptions, GrmJob, GrmOptions, RunOptions
 from lmmgwas.pipeline.pca_run import keep_components, require_components
 from lmmgwas.pipeline.sample_checks import warn_of_twins
 
-Array = NDArray[np.float64]
-
-_TILES_AHEAD = 3  # read and filled before they are summed
 _AT_ONCE = 1 << 20  # constants written at a time
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class GrmTask:
-    """What is to be summed: which variants, over which samples, how."""
-
-    genotypes: Genotypes
-    variants: Variants  # chosen, autosomal, in output order
-    options: GrmOptions
-    block_size: int
-    threads: int
 
 
 def run_grm(job: GrmJob, log: Logbook, outputs: OutputSet) -> None:
@@ -140,98 +111,51 @@ def grm_files(paths: GrmPaths, task: GrmTask, *, eigen: bool = False) -> list[Pa
 def build_grm(
     task: GrmTask, paths: GrmPaths, outputs: OutputSet, log: Logbook, *, quiet: bool
 ) -> None:
-    """Write the set under temporary names of `outputs`.
+    """Sum the set, and write it under temporary names of `outputs`."""
+    progress = Progress(log, "GRM", len(task.variants), quiet=quiet)
+    summer = GroupSummer(task, row_tiles(task.genotypes.kept.size))
+    write_grm(task, lambda group: summer.sum(group, progress), paths, outputs, log)
+    progress.close()
+
+
+def write_grm(
+    task: GrmTask,
+    summed: Callable[[str], SummedGroup],
+    paths: GrmPaths,
+    outputs: OutputSet,
+    log: Logbook,
+) -> None:
+    """Write the set under temporary names of `outputs`; `summed` gives each group when asked.
 
     One part is written to disk while the next group is summed.
     """
-    rows = task.genotypes.kept
-    sums = _Sums(rows.size, task.threads, pairwise=task.options.pairwise)
+    kept = task.genotypes.kept
+    tiles = row_tiles(kept.size)
+    pairwise = task.options.pairwise
+    whole = [WholeSum(rows, task.threads, pairwise=pairwise) for rows in tiles]
     groups: list[dict[str, Any]] = []
     used: list[NDArray[np.int64]] = []
-    progress = Progress(log, "GRM", len(task.variants), quiet=quiet)
     with ThreadPoolExecutor(1) as writer:
         written: list[Future[None]] = []
         for group in task.variants.groups():
-            used.append(_sum_group(task, task.variants.in_group(group), sums, progress))
-            groups.append({"name": group, "n_variants": int(used[-1].size)})
-            triangles = sums.close(group, used[-1].size)
-            task.genotypes.source.check_unchanged()
+            found = summed(group)
+            used.append(found.used)
+            groups.append({"name": group, "n_variants": int(found.used.size)})
+            for total, rows in zip(whole, found.rows, strict=True):
+                total.add(rows, found.used.size)
             _drain(written)  # one part waits for the disk at a time
-            written = _submit(writer, paths, group, triangles, used[-1].size, outputs)
+            written = _submit(writer, paths, group, found.rows, outputs)
         everything = np.concatenate(used)
         _refuse_empty(everything, task)
         _refuse_miscount(everything, task)
         _drain(written)
-        _drain(_submit(writer, paths, None, sums.whole(everything.size), everything.size, outputs))
-    progress.close()
-    outputs.write_text(paths.ids, _id_lines(task.genotypes.samples, rows))
+        _write_whole(whole, everything.size, paths, outputs)
+    outputs.write_text(paths.ids, _id_lines(task.genotypes.samples, kept))
     outputs.write_text(paths.manifest, _manifest(task, groups, everything))
     log.say(
         f"GRM: {everything.size:,} of {len(task.variants):,} autosomal variants "
-        f"({task.options.model}) in {len(groups)} LOCO groups, {rows.size:,} samples"
+        f"({task.options.model}) in {len(groups)} LOCO groups, {kept.size:,} samples"
     )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Triangles:
-    """What is written of a group: means, and counts where pairs have their own."""
-
-    values: NDArray[np.float32]  # (n (n + 1) / 2,)
-    counts: NDArray[np.float32] | None
-
-
-class _Sums:
-    """The sums of the group at hand and of all groups before it, lower triangles.
-
-    What leaves here was held against the products that `check` has of the calls themselves.
-    """
-
-    def __init__(self, n_samples: int, threads: int, *, pairwise: bool) -> None:
-        self.values = GrmSum(n_samples, threads)
-        self.counts = GrmSum(n_samples, threads) if pairwise else None
-        self.check = SumCheck(n_samples)
-        self.counts_check = SumCheck(n_samples) if pairwise else None
-        self._total = np.zeros((n_samples, n_samples))
-        self._total_counts = np.zeros((n_samples, n_samples)) if pairwise else None
-        self._threads = threads
-
-    def close(self, group: str, n_variants: int) -> _Triangles:
-        """End a group: return its means, and move its sums to the totals.
-
-        Raises NumericalError (E903) for sums that are not those of the calls.
-        """
-        self.values.flush()
-        counts = None
-        if self.counts is not None and self._total_counts is not None:
-            self.counts.flush()
-            counts = self.counts.total
-        triangles = self._divide(self.values.total, counts, n_variants)
-        self.check.close_group(group, triangles.values, triangles.counts, n_variants, self._threads)
-        if self.counts_check is not None and triangles.counts is not None:
-            self.counts_check.close_group(group, triangles.counts, None, 1, self._threads)
-        self.values.move_to(self._total)
-        if self.counts is not None and self._total_counts is not None:
-            self.counts.move_to(self._total_counts)
-        return triangles
-
-    def whole(self, n_variants: int) -> _Triangles:
-        """Return the means over all groups. Raises NumericalError (E903), as `close` does."""
-        triangles = self._divide(self._total, self._total_counts, n_variants)
-        self.check.close_all(triangles.values, triangles.counts, n_variants, self._threads)
-        if self.counts_check is not None and triangles.counts is not None:
-            self.counts_check.close_all(triangles.counts, None, 1, self._threads)
-        return triangles
-
-    def _divide(self, values: Array, counts: Array | None, n_variants: int) -> _Triangles:
-        if counts is None:
-            return _Triangles(self._pack(values, np.full((1, 1), float(n_variants))), None)
-        return _Triangles(self._pack(values, counts), self._pack(counts, np.ones((1, 1))))
-
-    def _pack(self, values: Array, divisor: Array) -> NDArray[np.float32]:
-        n = values.shape[0]
-        packed = np.empty(n * (n + 1) // 2, dtype=np.float32)
-        over_triangle(n, self._threads, lambda chunk: pack_rows(values, divisor, chunk, packed))
-        return packed
 
 
 def _drain(written: list[Future[None]]) -> None:
@@ -243,30 +167,40 @@ def _drain(written: list[Future[None]]) -> None:
 def _submit(
     writer: ThreadPoolExecutor,
     paths: GrmPaths,
-    group: str | None,
-    triangles: _Triangles,
-    n_variants: int,
+    group: str,
+    rows: tuple[GroupRows, ...],
     outputs: OutputSet,
 ) -> list[Future[None]]:
-    """Begin to write a part; the whole matrix has a file of counts, too."""
-    futures = [
-        writer.submit(write_triangle, outputs.temporary(paths.values(group)), [triangles.values])
-    ]
-    counts = triangles.counts
-    if counts is not None:
+    """Begin to write a part, and its counts where pairs have their own."""
+    target = outputs.temporary(paths.values(group))
+    futures = [writer.submit(write_triangle, target, [tile.values for tile in rows])]
+    counts = [tile.counts for tile in rows if tile.counts is not None]
+    if counts:
         target = outputs.temporary(paths.counts(group))
-        futures.append(writer.submit(write_triangle, target, [counts]))
-    elif group is None:
-        target = outputs.temporary(paths.counts(None))
-        constant = (np.full(n, n_variants, dtype=np.float32) for n in _lengths(triangles.values))
-        futures.append(writer.submit(write_triangle, target, constant))
+        futures.append(writer.submit(write_triangle, target, counts))
     return futures
 
 
-def _lengths(packed: NDArray[np.float32]) -> Iterator[int]:
-    """How many values to write at a time."""
-    for start in range(0, packed.size, _AT_ONCE):
-        yield min(_AT_ONCE, packed.size - start)
+def _write_whole(
+    whole: list[WholeSum], n_variants: int, paths: GrmPaths, outputs: OutputSet
+) -> None:
+    """Write the whole matrix and its counts, each row tile held against its products."""
+    means = []
+    for total in whole:
+        means.append(total.means(n_variants))
+        check_products("the whole genome", means[-1], n_variants)
+        if means[-1].counts is not None:
+            check_counts("the whole genome", means[-1])
+    write_triangle(outputs.temporary(paths.values(None)), [rows.values for rows in means])
+    counts = [rows.counts for rows in means if rows.counts is not None]
+    target = outputs.temporary(paths.counts(None))
+    write_triangle(target, counts or _constant(sum(r.values.size for r in means), n_variants))
+
+
+def _constant(size: int, value: int) -> Iterator[NDArray[np.float32]]:
+    """A file of one number, some of it at a time."""
+    for start in range(0, size, _AT_ONCE):
+        yield np.full(min(_AT_ONCE, size - start), value, dtype=np.float32)
 
 
 def _refuse_empty(used: NDArray[np.int64], task: GrmTask) -> None:
@@ -289,66 +223,6 @@ def _refuse_miscount(used: NDArray[np.int64], task: GrmTask) -> None:
             f"distinct ones, of which {int(chosen.sum()):,} were chosen: counts of variants do "
             "not add up; please report this with the log",
         )
-
-
-def _sum_group(
-    task: GrmTask, variants: Variants, sums: _Sums, progress: Progress
-) -> NDArray[np.int64]:
-    """Sum Z Z' over a group's variants; return the rows of the .bim that took part.
-
-    Tile by tile of the fixed grid: the next tiles are read and filled while BLAS works on
-    this one.
-    """
-    used = [np.empty(0, dtype=np.int64)]
-    starts = range(0, len(variants), GRM_TILE)
-
-    def prepare(start: int) -> _GrmTile:
-        return _standardised_tile(task, variants.source_index[start : start + GRM_TILE], sums)
-
-    for tile in ordered_map(prepare, starts, 1, _TILES_AHEAD):
-        sums.values.add(tile.values)
-        sums.check.add(tile.products)
-        if sums.counts is not None and sums.counts_check is not None:
-            sums.counts.add(tile.observed)
-            sums.counts_check.add(tile.observed_products)
-        used.append(tile.used)
-        progress.advance(tile.n_read)
-    return np.concatenate(used)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _GrmTile:
-    """A tile of the fixed grid; rows that take no part are zero."""
-
-    values: NDArray[np.float32]  # (GRM_TILE, n) of Z'
-    observed: NDArray[np.float32]  # (GRM_TILE, n) 1 where a call is there, for `pairwise`
-    products: Array  # (n,) what the tile adds to the check of the sum
-    observed_products: Array  # (n,) the same of `observed`
-    used: NDArray[np.int64]  # rows of the .bim that take part
-    n_read: int
-
-
-def _standardised_tile(task: GrmTask, index: NDArray[np.int64], sums: _Sums) -> _GrmTile:
-    """Read a tile's calls, count them, and fill its rows in one pass.
-
-    The products for the check come from the calls, not from the tile: a wrong tile shows, too.
-    """
-    rows = task.genotypes.kept
-    calls = calls_of(read_tile(task.genotypes.source, index, task.block_size), rows)
-    stats = variant_stats(count_block(calls, np.arange(rows.size)))
-    kept = kept_in_grm(stats, task.options.filters)
-    centre, scale = variant_scale(stats, task.options.model)
-    scale[~kept] = 0.0
-    tile = np.empty((GRM_TILE, rows.size), dtype=np.float32)
-    tile[len(calls) :] = 0.0
-    fill_tile(calls, centre, scale, tile)
-    products = sums.check.products(calls, scaled_values(centre, scale))
-    observed, observed_products = tile, products
-    if sums.counts_check is not None:
-        observed = np.zeros_like(tile)
-        observed[: len(calls)][kept] = calls[kept] >= 0
-        observed_products = sums.counts_check.products(calls, observed_values(kept))
-    return _GrmTile(tile, observed, products, observed_products, index[kept], index.size)
 
 
 def _id_lines(samples: Samples, rows: NDArray[np.int64]) -> str:

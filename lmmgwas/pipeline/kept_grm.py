@@ -17,7 +17,8 @@ from lmmgwas.errors import FileAccessError
 from lmmgwas.io.atomic import OutputSet, write_whole
 from lmmgwas.io.grm_files import GrmPaths
 from lmmgwas.io.workspace import is_pointless
-from lmmgwas.pipeline.grm_run import GrmTask, build_grm
+from lmmgwas.pipeline.grm_run import build_grm
+from lmmgwas.pipeline.grm_sums import GrmTask
 from lmmgwas.pipeline.journal import Journal
 from lmmgwas.pipeline.logbook import Logbook
 from lmmgwas.pipeline.options import RunOptions

@@ -15,7 +15,8 @@ from lmmgwas.model.grm import Grm, centre_and_scale, check_loco, loco_triangle, 
 from lmmgwas.model.spectrum import SpectralDecomposition, matches
 from lmmgwas.model.variant_tests import VarianceKind
 from lmmgwas.pipeline.grm_checks import GivenGrm, check_definite, check_given_grm, require_finite
-from lmmgwas.pipeline.grm_run import GrmTask, plan_grm
+from lmmgwas.pipeline.grm_run import plan_grm
+from lmmgwas.pipeline.grm_sums import GrmTask
 from lmmgwas.pipeline.inputs import Genotypes, open_genotypes
 from lmmgwas.pipeline.join import match_grm
 from lmmgwas.pipeline.journal import Journal
