@@ -28,7 +28,7 @@ from lmmgwas.model.run_size import RunSize, most_samples, smaller_runs
 from lmmgwas.model.samples import standardise_trait
 from lmmgwas.model.spectrum import decompose
 from lmmgwas.model.whitening import Precision, WhitenerKind
-from lmmgwas.pipeline import scan_run
+from lmmgwas.pipeline import scan_plan
 
 MIB, GIB = 1 << 20, 1 << 30
 HUGE = 2 * MIB
@@ -219,8 +219,8 @@ def test_two_lanes_take_twice_the_matrices() -> None:
 
 
 def test_lanes_are_those_of_the_scan() -> None:
-    assert LANES == scan_run._LANES
-    assert MAX_LANE_SAMPLES == scan_run._MAX_LANE_SAMPLES
+    assert LANES == scan_plan._LANES
+    assert MAX_LANE_SAMPLES == scan_plan._MAX_LANE_SAMPLES
 
 
 @pytest.mark.parametrize(

@@ -198,9 +198,50 @@ TWO_HILLS = Draw(
 """The whole genome's h2 is 0; without chromosome 2 a hill at 0.53 is higher than that end."""
 
 
+NARROW_HILL = Draw(
+    seed=4294967295,
+    n=15,
+    autosomes=(7, 7),
+    n_x=0,
+    n_others=0,
+    missing=0.0,
+    rare=False,
+    clones=0,
+    n_traits=3,
+    h2=0.5,
+    offset=-1000000.0,
+    unit=1.0,
+    numeric=0,
+    levels=2,
+    dependent=False,
+    gaps=False,
+    shuffled=False,
+    options=Options(
+        loco=False,
+        h2=None,
+        precision="single",
+        whitener="cholesky",
+        test="wald",
+        variance="null",
+        maf=0.05,
+        mac=5.0,
+        geno=0.02,
+        grm_model="hwe",
+        grm_maf=0.01,
+        grm_geno=0.1,
+        block_size=1,
+        rint=False,
+        sample_list=None,
+        grm_given=False,
+    ),
+)
+"""15 samples whose highest hill lies between two points of a grid of ten."""
+
+
 @study_settings(N_FAST, always_the_same=True)
 @given(draws)
 @example(plan=TWO_HILLS)
+@example(plan=NARROW_HILL)
 def test_studies(run_cli: RunCli, tally: Tally, plan: Draw) -> None:
     check(plan, run_cli, tally)
 

@@ -4,5 +4,5 @@ Nothing heavy is imported before a command runs, so that `--help` answers at onc
 
 Within this floor imports go along one line, left to right only:
 watch -> options -> session -> study_options -> assoc, check, grm, example, plot, selftest
--> streams -> main.
+-> merge -> streams -> main.
 """

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from lmmgwas.cli.options import run_options
-from lmmgwas.cli.study_options import study_job, study_options
+from lmmgwas.cli.study_options import divide_options, study_job, study_options
 
 _EPILOG = """
 \b
@@ -17,6 +17,7 @@ Examples:
 
 @click.command("assoc", epilog=_EPILOG)
 @study_options
+@divide_options
 @run_options
 def command(**given: Any) -> None:
     """Test every variant: null models, scan, summary statistics, plots."""

@@ -1,6 +1,6 @@
 """`lmmgwas grm`: the relatedness matrix of a genotype set."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -9,9 +9,13 @@ from lmmgwas.cli.options import (
     genotype_options,
     grm_bundle,
     grm_options,
+    part_option,
     run_bundle,
     run_options,
 )
+
+if TYPE_CHECKING:
+    from lmmgwas.pipeline.options import GrmJob
 
 _EPILOG = """
 \b
@@ -34,19 +38,30 @@ Examples:
     metavar="N",
     help="Write N principal components of the matrix: PREFIX.eigenvec, for assoc --covar.",
 )
+@part_option
 @run_options
 def command(**given: Any) -> None:
     """Build the relatedness matrix, with one part per chromosome for LOCO."""
     from lmmgwas.cli.session import session
+    from lmmgwas.pipeline.grm_parts import run_grm_part
     from lmmgwas.pipeline.grm_run import run_grm
+
+    job = grm_job(given)
+    with session(job.run) as (log, outputs, workspace):
+        if job.run.share is None:
+            run_grm(job, log, outputs)
+        else:
+            run_grm_part(job, log, outputs, workspace)
+
+
+def grm_job(given: dict[str, Any]) -> "GrmJob":
+    """Make the job of the arguments of `grm`."""
     from lmmgwas.pipeline.options import GrmJob
 
-    job = GrmJob(
+    return GrmJob(
         genotype_bundle(given),
         grm_bundle(given),
-        run_bundle(given),
+        run_bundle(given, "grm-"),
         eigen=given["eigen"],
         n_components=given["pca"],
     )
-    with session(job.run) as (log, outputs, _):
-        run_grm(job, log, outputs)

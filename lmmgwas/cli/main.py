@@ -16,7 +16,7 @@ from lmmgwas.errors import LmmgwasError, escape_control
 from lmmgwas.io.writing import remedy
 from lmmgwas.numerics.processor import prepare_blas
 
-_COMMANDS = ("assoc", "check", "grm", "plot", "example", "selftest")
+_COMMANDS = ("assoc", "check", "grm", "merge", "plot", "example", "selftest")
 
 _EPILOG = """
 \b

@@ -3,6 +3,7 @@
 Nothing heavy is imported at the top: `--help` reads this file too.
 """
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from lmmgwas.pipeline.options import GenotypeOptions, GrmOptions, RunOptions
+    from lmmgwas.pipeline.options import GenotypeOptions, GrmOptions, RunOptions, Share
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _Decorator = Callable[[_Command], _Command]
@@ -134,6 +135,31 @@ check_options = bundled(
 )
 
 
+part_option = click.option(
+    "--part",
+    metavar="i/N",
+    help="Do part i of N alone, from 1; /N takes i from SLURM_ARRAY_TASK_ID. Then: merge.",
+)
+
+
+def share_of(text: str | None) -> "Share | None":
+    """Return what `--part` asks for. Raises UsageError (E009)."""
+    from lmmgwas.errors import UsageError
+    from lmmgwas.pipeline.options import Share
+
+    if text is None:
+        return None
+    found = re.fullmatch(r"([0-9]*)/([0-9]+)", text.strip())
+    number = found[1] or os.environ.get("SLURM_ARRAY_TASK_ID", "") if found is not None else ""
+    if found is None or not re.fullmatch(r"[0-9]+", number):
+        raise UsageError(
+            "E009",
+            f"--part {text!r}: give i/N, as 3/22; or /22 in a Slurm array job, whose "
+            f"SLURM_ARRAY_TASK_ID (now {os.environ.get('SLURM_ARRAY_TASK_ID')!r}) is then i",
+        )
+    return Share(int(number), int(found[2]))
+
+
 def optional_path(text: str | None) -> Path | None:
     """Return a path where one was given."""
     return None if text is None else Path(text)
@@ -185,15 +211,22 @@ def memory_bytes(text: str | None) -> int | None:
     return int(float(found[1]) * 1024 ** ("KMGT".index(found[2].upper()) + 1))
 
 
-def run_bundle(given: dict[str, Any]) -> "RunOptions":
-    """Make the run options of a command's arguments."""
+def run_bundle(given: dict[str, Any], suffix: str = "") -> "RunOptions":
+    """Make the run options of a command's arguments.
+
+    A part has a prefix of its own: the given one with `suffix` and its number.
+    """
     from lmmgwas.numerics.threads import available_threads
     from lmmgwas.pipeline.options import RunOptions
 
     threads = given["threads"] or available_threads()
     verbosity = 0 if given["quiet"] else 2 if given["verbose"] or given["debug"] else 1
+    share = share_of(given.get("part"))
+    out = Path(given["out"])
+    if share is not None:
+        out = out.with_name(f"{out.name}.{suffix}{share.name}")
     return RunOptions(
-        out=Path(given["out"]),
+        out=out,
         threads=threads,
         block_size=given["block_size"],
         overwrite=given["overwrite"],
@@ -204,4 +237,5 @@ def run_bundle(given: dict[str, Any]) -> "RunOptions":
         memory=memory_bytes(given["memory"]),
         verbosity=verbosity,
         arguments=tuple(sorted({**given, "threads": threads}.items())),
+        share=share,
     )

@@ -1,5 +1,6 @@
 """What a study is asked for: the options of `assoc`, which `check` takes, too, and their bundle."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,11 +12,18 @@ from lmmgwas.cli.options import (
     grm_bundle,
     grm_options,
     optional_path,
+    part_option,
     run_bundle,
 )
 
 if TYPE_CHECKING:
-    from lmmgwas.pipeline.options import AssocJob, ModelOptions, TableOptions, TestOptions
+    from lmmgwas.pipeline.options import (
+        AssocJob,
+        ModelOptions,
+        RunOptions,
+        TableOptions,
+        TestOptions,
+    )
 
 _table_options = (
     click.option("--pheno", metavar="FILE", required=True, help="Table of traits."),
@@ -163,6 +171,22 @@ study_options = bundled(
 )
 
 
+divide_options = bundled(
+    part_option,
+    click.option("--nulls", metavar="DIR", help="Take the null models from this folder."),
+    click.option(
+        "--save-nulls", metavar="DIR", help="Fit null models, keep them in this folder, and end."
+    ),
+    click.option(
+        "--nulls-of",
+        type=click.Choice(["all", "genome"]),
+        default="all",
+        show_default=True,
+        help="Which ones --save-nulls fits: all, or the whole genome's, where the others begin.",
+    ),
+)
+
+
 def study_job(given: dict[str, Any]) -> "AssocJob":
     """Make the job of the arguments of `assoc`, or of `check`."""
     from lmmgwas.pipeline.options import AssocJob, Description, PlotOptions
@@ -173,12 +197,25 @@ def study_job(given: dict[str, Any]) -> "AssocJob":
         grm=grm_bundle(given),
         test=_tests(given),
         model=_model(given),
-        run=run_bundle(given),
+        run=_run(given),
         plots=PlotOptions(png=given["plots"] != "none", pdf=given["plots"] == "all"),
         description=Description(
             given["genome_build"], given["ancestry"], given["trait_description"]
         ),
+        nulls=optional_path(given.get("nulls")),
+        save_nulls=optional_path(given.get("save_nulls")),
+        nulls_of_genome=given.get("nulls_of") == "genome",
     )
+
+
+def _run(given: dict[str, Any]) -> "RunOptions":
+    """What fits null models has a log and a lock of its own, as a part has."""
+    if given.get("save_nulls") is None:
+        return run_bundle(given)
+    bundle = run_bundle(given, "nulls-")
+    if bundle.share is not None:
+        return bundle
+    return replace(bundle, out=bundle.path(".nulls"))
 
 
 def _tables(given: dict[str, Any]) -> "TableOptions":

@@ -209,8 +209,12 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(read_text(path).body)
         known = manifest["format_version"] == FORMAT_VERSION
-        _ = (manifest["samples"]["n"], manifest["missing"], manifest["n_variants"])
-        _ = [(g["name"], g["n_variants"]) for g in manifest["groups"]]
+        counts = [manifest["samples"]["n"], manifest["n_variants"]]
+        counts += [g["n_variants"] for g in manifest["groups"]]
+        names = [manifest["missing"], *(g["name"] for g in manifest["groups"])]
+        sound = all(type(k) is int and k >= 0 for k in counts)
+        if not (sound and all(isinstance(name, str) for name in names)):
+            raise TypeError("counts are whole numbers, names are text")
     except (ValueError, KeyError, TypeError) as error:
         raise FormatError("E708", "is not a manifest of `lmmgwas grm`", str(path)) from error
     if not known:

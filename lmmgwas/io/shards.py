@@ -28,6 +28,7 @@ _MAGIC = b"lmmshrd1"
 _TAIL = struct.Struct("<QQ8s")
 _HASH_BYTES = 32
 _AT_ONCE = 1 << 22
+_ALIGNED = 64
 
 
 class DamagedShardError(Exception):
@@ -49,12 +50,18 @@ class ShardWriter:
         except OSError as error:
             raise self._failed(error) from error
 
-    def add(self, numbers: Sequence[int], parts: Sequence[bytes]) -> None:
+    def add(self, numbers: Sequence[int], parts: Sequence[bytes | memoryview]) -> None:
         """Append a piece. All pieces of a shard have as many numbers and parts as the first."""
         self._index.append([*numbers, self._size, *(len(part) for part in parts)])
         for part in parts:
             self._write(part)
             self._size += len(part)
+
+    def add_array(self, array: NDArray[Any]) -> None:
+        """Append an array as a piece, filled up so that the next one is aligned."""
+        flat = np.ascontiguousarray(array).reshape(-1)
+        data = flat.data.cast("B") if flat.size else b""
+        self.add([flat.size], [data, b"\0" * (-flat.nbytes % _ALIGNED)])
 
     def commit(self, closing: dict[str, Any]) -> None:
         """Write what closes the shard (JSON's values), wait for the disk, and name the file."""
@@ -79,7 +86,7 @@ class ShardWriter:
         with contextlib.suppress(OSError):
             self._temporary.unlink(missing_ok=True)
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: bytes | memoryview) -> None:
         self._hash.update(data)
         try:
             self._stream.write(data)
@@ -138,6 +145,18 @@ class Shard:
         except OSError as error:
             raise access_error(self.path, error) from error
         return found
+
+    def mapped(self, piece: int, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+        """Map a piece that `add_array` made; what is written to the array stays in memory.
+
+        Raises DamagedShardError for another size.
+        """
+        offset, n_bytes = self.index[piece, -3:-1].tolist()
+        if n_bytes != dtype.itemsize * int(np.prod(shape)):
+            raise DamagedShardError("an array has another size")
+        if n_bytes == 0:
+            return np.empty(shape, dtype)
+        return np.memmap(self.path, dtype=dtype, mode="c", offset=offset, shape=shape)
 
 
 def _verify(path: Path) -> None:

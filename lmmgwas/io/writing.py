@@ -129,6 +129,14 @@ def rename(temporary: Path, final: Path) -> None:
         raise write_error(temporary, error, name=final) from error
 
 
+def rename_folder(temporary: Path, final: Path) -> None:
+    """Give a folder its final name, which must be free. Raises FileAccessError (E112)."""
+    try:
+        patiently(lambda: temporary.rename(final))
+    except OSError as error:
+        raise write_error(temporary, error, name=final) from error
+
+
 def _rename_once(temporary: Path, final: Path, mine: os.stat_result) -> None:
     try:
         temporary.replace(final)

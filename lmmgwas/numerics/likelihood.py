@@ -212,6 +212,11 @@ class CholeskyReml:
         self._X = X
         self._dof = y.size - X.shape[1]
 
+    @property
+    def n_samples(self) -> int:
+        """n."""
+        return int(self._y.size)
+
     def draft(self) -> "CholeskyReml":
         """Return the same likelihood in float32."""
         return CholeskyReml(self._K, self._y, self._X, draft=True)

@@ -3,10 +3,10 @@
 Within this floor imports go along one line, left to right only:
 options -> logbook -> memory_check -> disk_check -> variant_checks -> inputs -> id_causes ->
 grm_room -> matching -> join -> flow -> sample_checks -> grm_checks ->
-condition -> pca_run -> grm_sums -> grm_run -> trait_rows ->
-group_shards -> journal -> kept_grm -> relatedness -> plan -> conservation -> trait_output ->
-pictures -> tile_reader -> reread -> self_check_run -> scan_tiles -> scan_calibrated ->
-scan_keeper -> scan_run -> study -> study_size -> row_checks ->
-preflight -> record -> assoc_run, check_run,
-plot_run, example -> selftest_study -> selftest_run.
+condition -> pca_run -> grm_sums -> grm_cells -> grm_run -> trait_rows ->
+group_shards -> parts -> journal -> grm_parts -> kept_grm -> relatedness -> plan ->
+conservation -> trait_output -> pictures -> tile_reader -> reread -> self_check_run ->
+scan_tiles -> scan_calibrated -> scan_keeper -> scan_plan -> kept_fits -> scan_run -> study ->
+study_size -> row_checks -> preflight -> record -> analyses -> results -> assoc_run, check_run,
+plot_run, example -> merge_run -> selftest_study -> selftest_run.
 """

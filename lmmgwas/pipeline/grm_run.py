@@ -44,8 +44,16 @@ from lmmgwas.pipeline.sample_checks import warn_of_twins
 _AT_ONCE = 1 << 20  # constants written at a time
 
 
-def run_grm(job: GrmJob, log: Logbook, outputs: OutputSet) -> None:
-    """`lmmgwas grm`: build the set and keep it."""
+Build = Callable[[GrmTask, GrmPaths, OutputSet, Logbook], None]
+"""Writes the set under temporary names."""
+
+
+def run_grm(job: GrmJob, log: Logbook, outputs: OutputSet, build: Build | None = None) -> None:
+    """`lmmgwas grm`: build the set and keep it; `build` may have it from elsewhere."""
+
+    def _build(task: GrmTask, paths: GrmPaths, outputs: OutputSet, log: Logbook) -> None:
+        build_grm(task, paths, outputs, log, quiet=job.run.verbosity == 0)
+
     paths = GrmPaths(job.run.out)
     genotypes = open_genotypes(job.genotypes, log)
     task = plan_grm(genotypes, job.genotypes, job.grm, job.run, log)
@@ -57,7 +65,7 @@ def run_grm(job: GrmJob, log: Logbook, outputs: OutputSet) -> None:
     log.begin()
     require_grm_room(job, genotypes, task.variants, log)
     with log.stage("GRM"):
-        build_grm(task, paths, outputs, log, quiet=job.run.verbosity == 0)
+        (build or _build)(task, paths, outputs, log)
     _warn_of_twins(task, outputs.temporary(paths.values(None)), log)
     if job.n_components is not None:
         with log.stage("principal components"):

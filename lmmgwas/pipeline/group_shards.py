@@ -1,19 +1,21 @@
-"""The finished LOCO groups of an analysis, one shard each: what the tables are made of.
+"""The finished stretches of an analysis, one shard each: what the tables are made of.
 
-A group's shard holds the pieces of all traits in the order of the tiles, and is closed by the
-group's null models. The tables are put together from shards whether the run was interrupted
-or not, so a resumed run has no path of its own.
+A stretch is a LOCO group, or some of its tiles. Its shard holds the pieces of all traits in the
+order of the tiles, and is closed by the group's null models. The tables are put together from
+shards whether the run was interrupted or not, divided or not, so that neither has a path of its
+own.
 """
 
 import contextlib
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lmmgwas.errors import FileAccessError
 from lmmgwas.io.shards import DamagedShardError, Shard, ShardWriter
 from lmmgwas.io.sumstats import PackedRows
 from lmmgwas.io.tabix import Windows
@@ -27,6 +29,15 @@ from lmmgwas.pipeline.trait_rows import TilePiece
 
 _TRAIT, _TESTED, _EXCLUDED, _PERFECT, _REASONS = 0, 1, 2, 3, slice(4, 4 + len(REASONS))
 _N_PARTS = 5  # rows, lengths of their blocks, windows, excluded, records
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Stretch:
+    """Variants first <= k < last of a group, whole tiles of its grid."""
+
+    place: int  # of the group, in output order
+    first: int
+    last: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +85,11 @@ def _null_of(found: dict[str, Any]) -> NullModel:
 
 
 class GroupWriter:
-    """The shard of a group that is being scanned."""
+    """The shard of a stretch that is being scanned."""
 
-    def __init__(self, writer: ShardWriter) -> None:
+    def __init__(self, writer: ShardWriter, committed: Callable[[], None]) -> None:
         self._writer = writer
+        self._committed = committed
 
     def add(self, pieces: tuple[TilePiece, ...]) -> None:
         """Append a tile: a piece for each trait."""
@@ -86,11 +98,12 @@ class GroupWriter:
             self._writer.add([*numbers, *piece.reasons.tolist()], _parts(piece))
 
     def commit(self, end: GroupEnd) -> None:
-        """Make the group count as finished."""
+        """Make the stretch count as finished."""
         self._writer.commit(end.as_json())
+        self._committed()
 
     def close(self) -> None:
-        """Let go of a group that was not finished."""
+        """Let go of a stretch that was not finished."""
         self._writer.close()
 
 
@@ -112,20 +125,23 @@ def _parts(piece: TilePiece) -> list[bytes]:
 
 
 class GroupShard:
-    """A finished group."""
+    """A finished group: its stretches, in order."""
 
-    def __init__(self, shard: Shard, chromosomes: tuple[Chromosome, ...]) -> None:
-        self._shard = shard
+    def __init__(self, shards: Sequence[Shard], chromosomes: tuple[Chromosome, ...]) -> None:
+        self._shards = tuple(shards)
         self._chromosomes = chromosomes
-        self.end = GroupEnd.of_json(shard.closing)
+        ends = [GroupEnd.of_json(shard.closing) for shard in shards]
+        together = sum(end.n_heterozygotes for end in ends)
+        self.end = replace(ends[0], n_heterozygotes=together)
 
     def pieces(self, trait: int) -> Iterator[TilePiece]:
         """Yield the pieces of a trait (its place in the analysis), in order."""
-        if not self._shard.index.size:
-            return
-        for row in np.flatnonzero(self._shard.index[:, _TRAIT] == trait):
-            (parts,) = self._shard.parts(np.array([row]), _N_PARTS)
-            yield self._piece(self._shard.index[row], parts)
+        for shard in self._shards:
+            if not shard.index.size:
+                continue
+            for row in np.flatnonzero(shard.index[:, _TRAIT] == trait):
+                (parts,) = shard.parts(np.array([row]), _N_PARTS)
+                yield self._piece(shard.index[row], parts)
 
     def _piece(self, numbers: NDArray[np.int64], parts: list[bytes]) -> TilePiece:
         rows, lengths, table, excluded, records = parts
@@ -141,63 +157,103 @@ class GroupShard:
         )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class WholeEnd:
+    """What is known of the whole genome: the null models by trait, the size of the GRM."""
+
+    nulls: tuple[NullModel, ...]
+    n_grm: int | None
+
+
 class AnalysisShards:
-    """The shards of one analysis: its whole-genome fit, and each group by its place."""
+    """The shards of one analysis: its whole-genome fit, and stretches of each group."""
 
     def __init__(
-        self, folder: Path, number: int, key: str, chromosomes: tuple[Chromosome, ...]
+        self, folders: Sequence[Path], number: int, key: str, chromosomes: tuple[Chromosome, ...]
     ) -> None:
-        self._folder = folder
+        self._folders = tuple(folders)  # the first one is written to
         self._number = number
         self._key = key
         self._chromosomes = chromosomes
-        self._sound: set[Path] = set()  # verified, or written by this run
+        self._whole: Path | None = None  # verified, or written by this run
+        self._sound: dict[int, dict[Stretch, Path]] = {}  # by place; likewise
 
-    def whole(self) -> tuple[NullModel, ...] | None:
-        """Return the whole-genome null models by trait, where they are finished."""
-        path = self._path("whole")
-        if not self._is_sound(path):
+    def whole(self) -> WholeEnd | None:
+        """Return the whole-genome null models, where they are finished."""
+        if self._whole is None:
             return None
-        closing = Shard.open(path, self._key, verify=False).closing
-        return tuple(_null_of(null) for null in closing["nulls"])
+        closing = Shard.open(self._whole, self._key, verify=False).closing
+        return WholeEnd(tuple(_null_of(null) for null in closing["nulls"]), closing["n_grm"])
 
-    def keep_whole(self, nulls: tuple[NullModel, ...]) -> None:
+    def keep_whole(self, whole: WholeEnd) -> None:
         """Commit the whole-genome null models."""
-        path = self._path("whole")
+        path = self._folders[0] / f"{self._number:04d}.whole.shard"
         writer = ShardWriter(path, self._key)
         with contextlib.closing(writer):
-            writer.commit({"nulls": [asdict(null) for null in nulls]})
-        self._sound.add(path)
+            nulls = [asdict(null) for null in whole.nulls]
+            writer.commit({"nulls": nulls, "n_grm": whole.n_grm})
+        self._whole = path
 
-    def has(self, place: int) -> bool:
-        """Whether a group is finished."""
-        return self._is_sound(self._path(f"{place:05d}"))
+    def gaps(self, wanted: Stretch) -> list[Stretch]:
+        """Return what of a stretch is not finished."""
+        gaps, at = [], wanted.first
+        for stretch in self._chain(wanted):
+            if stretch.first > at:
+                gaps.append(Stretch(wanted.place, at, stretch.first))
+            at = stretch.last
+        return gaps + ([Stretch(wanted.place, at, wanted.last)] if at < wanted.last else [])
 
-    def begin(self, place: int) -> GroupWriter:
-        """Begin a group's shard."""
-        path = self._path(f"{place:05d}")
-        self._sound.add(path)  # once it has its name
-        return GroupWriter(ShardWriter(path, self._key))
+    def begin(self, stretch: Stretch) -> GroupWriter:
+        """Begin a stretch's shard."""
+        name = f"{self._number:04d}.{stretch.place:05d}.{stretch.first:09d}-{stretch.last:09d}"
+        path = self._folders[0] / f"{name}.shard"
+        return GroupWriter(ShardWriter(path, self._key), lambda: self._add(stretch, path))
 
-    def group(self, place: int) -> GroupShard:
-        """Return a finished group."""
-        path = self._path(f"{place:05d}")
-        return GroupShard(Shard.open(path, self._key, verify=False), self._chromosomes)
+    def group(self, place: int, n_variants: int) -> GroupShard:
+        """Return a group without gaps."""
+        chain = self._chain(Stretch(place, 0, n_variants))
+        paths = [self._sound[place][stretch] for stretch in chain]
+        shards = [Shard.open(path, self._key, verify=False) for path in paths]
+        return GroupShard(shards, self._chromosomes)
 
-    def review(self, n_groups: int, log: Logbook) -> int:
-        """Verify what is there, remove what is damaged; return how many groups are finished."""
-        for path in sorted(self._folder.glob(f"{self._number:04d}.*.shard")):
-            try:
-                Shard.open(path, self._key)
-            except (DamagedShardError, OSError, ValueError, KeyError) as error:
-                log.warn("W117", f"{path} is computed again: {error}")
-                path.unlink(missing_ok=True)
-            else:
-                self._sound.add(path)
-        return sum(self.has(place) for place in range(n_groups))
+    def review(self, log: Logbook) -> None:
+        """Verify what is there, and remove what is damaged of what this run may write to.
 
-    def _is_sound(self, path: Path) -> bool:
-        return path in self._sound and path.exists()
+        Raises FileAccessError (E122) for a damaged shard of a part.
+        """
+        for folder in self._folders:
+            for path in sorted(folder.glob(f"{self._number:04d}.*.shard")):
+                try:
+                    Shard.open(path, self._key)
+                    self._take(path)
+                except (DamagedShardError, OSError, ValueError, KeyError) as error:
+                    if folder != self._folders[0]:
+                        raise FileAccessError(
+                            "E122",
+                            f"{path} is damaged ({error}): run its part again with --overwrite",
+                        ) from error
+                    log.warn("W117", f"{path} is computed again: {error}")
+                    path.unlink(missing_ok=True)
 
-    def _path(self, name: str) -> Path:
-        return self._folder / f"{self._number:04d}.{name}.shard"
+    def _take(self, path: Path) -> None:
+        """Count a sound shard, by what its name says it is."""
+        what = path.name.split(".")[1:-1]
+        if what == ["whole"]:
+            self._whole = path
+            return
+        first, last = what[1].split("-")
+        self._add(Stretch(int(what[0]), int(first), int(last)), path)
+
+    def _add(self, stretch: Stretch, path: Path) -> None:
+        self._sound.setdefault(stretch.place, {})[stretch] = path
+
+    def _chain(self, wanted: Stretch) -> list[Stretch]:
+        """Finished stretches within another one, none over the other, in order."""
+        chain: list[Stretch] = []
+        at = wanted.first
+        known = self._sound.get(wanted.place, {})
+        for stretch in sorted(known, key=lambda s: (s.first, -s.last)):
+            if stretch.first >= at and stretch.last <= wanted.last and known[stretch].exists():
+                chain.append(stretch)
+                at = stretch.last
+        return chain

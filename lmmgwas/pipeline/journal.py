@@ -8,6 +8,7 @@ under the very same key; what differs is named.
 import hashlib
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,18 @@ from lmmgwas.numerics.threads import blas_libraries
 from lmmgwas.pipeline.group_shards import AnalysisShards
 from lmmgwas.pipeline.logbook import Logbook
 from lmmgwas.pipeline.options import RunOptions
+from lmmgwas.pipeline.parts import Part, differences, is_done
 from lmmgwas.report.manifest import describe_software
 
 _FORMAT = 1
+WHO_AND_WHERE = {"part", "nulls", "save_nulls", "nulls_of", "scheduler", "workers"}
+"""Arguments that say who computes what, and nothing of the results."""
+
 _WITHOUT_EFFECT = {
     *("out", "plots", "tmpdir", "memory"),
     *("quiet", "verbose", "debug", "resume", "overwrite", "break_lock"),
+    *WHO_AND_WHERE,
 }
-_SHOWN = 5
 
 
 def refuse_unfinished(workspace: Workspace, run: RunOptions) -> None:
@@ -41,12 +46,21 @@ def refuse_unfinished(workspace: Workspace, run: RunOptions) -> None:
 
 
 class Journal:
-    """The finished steps of one study."""
+    """The finished steps of one study: a folder to write to, and others to read from."""
 
-    def __init__(self, folder: Path, key: str, facts: dict[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, key: str, facts: dict[str, Any], others: tuple[Path, ...] = ()
+    ) -> None:
         self.folder = folder
         self.key = key
-        self.inputs: list[dict[str, Any]] = facts["inputs"]
+        self.facts = facts
+        self._others = others
+
+    @property
+    def inputs(self) -> list[dict[str, Any]]:
+        """Every input with its checksum."""
+        found: list[dict[str, Any]] = self.facts["inputs"]
+        return found
 
     @classmethod
     def begin(
@@ -60,13 +74,13 @@ class Journal:
         """Open the journal of an interrupted run of the same study, or begin one.
 
         `inputs` describes every input with its checksum. Returns None where --resume finds that
-        the study is complete.
+        the study, or the part, is complete.
 
         Raises MismatchError (E116) where the interrupted run was another study, and
         OutputExistsError (E113) where another complete one lies there.
         """
-        facts = {"format": _FORMAT, **_facts(run, inputs)}
-        key = _digest(facts)
+        facts = study_facts(run, inputs)
+        key = digest(facts)
         path = workspace.study / "journal.json"
         if run.resume and path.exists():
             kept = _read(path)
@@ -77,13 +91,37 @@ class Journal:
             return cls(workspace.study, key, facts)
         if run.resume and not run.overwrite:
             if _is_complete(run, key):
-                log.say(f"The study is complete already: {run.path('.run.json')}")
+                log.say(f"It is complete already: {_last_file(run)}")
                 workspace.owns_study = True  # what a kill left while it was being removed
                 return None
             outputs.require_free_of_others()
             log.say("--resume finds no interrupted run under this name: it begins")
         _begin(workspace, facts, overwrite=outputs.overwrite)
         return cls(workspace.study, key, facts)
+
+    @classmethod
+    def of_parts(
+        cls,
+        workspace: Workspace,
+        run: RunOptions,
+        inputs: list[dict[str, Any]],
+        parts: Sequence[Part],
+    ) -> "Journal":
+        """Return the journal of a study whose steps were finished in parts.
+
+        Raises MismatchError (E116) where inputs or versions are not those of the parts. The
+        processor may be another one: nothing is computed any more.
+        """
+        facts = {**study_facts(run, inputs), "blas": parts[0].facts.get("blas")}
+        if digest(facts) != parts[0].key:
+            what = differences(parts[0].facts, facts)
+            raise MismatchError(
+                "E116",
+                f"the parts of {parts[0].folder.parent} are not of the study as it is now: {what}; "
+                "bring the inputs back, or run the parts again",
+            )
+        _begin(workspace, facts, overwrite=run.overwrite)
+        return cls(workspace.study, parts[0].key, facts, tuple(part.folder for part in parts))
 
     def scratch(self, run: RunOptions, what: str) -> Path:
         """Return the name of a large temporary folder: the study's own, or in --tmpdir.
@@ -95,13 +133,12 @@ class Journal:
         return run.tmpdir / f".{run.out.name}.{self.key[:16]}.{what}"
 
     def analysis(
-        self, number: int, chromosomes: tuple[Chromosome, ...], n_groups: int, log: Logbook
+        self, number: int, chromosomes: tuple[Chromosome, ...], log: Logbook
     ) -> AnalysisShards:
         """Return the shards of an analysis, those that are there verified."""
-        shards = AnalysisShards(self.folder, number, self.key, chromosomes)
-        finished = shards.review(n_groups, log)
-        if finished:
-            log.say(f"Resumed: {finished} of {n_groups} groups are finished")
+        folders = (self.folder, *self._others)
+        shards = AnalysisShards(folders, number, self.key, chromosomes)
+        shards.review(log)
         return shards
 
 
@@ -128,13 +165,14 @@ def _read(path: Path) -> dict[str, Any]:
     return kept
 
 
-def _facts(run: RunOptions, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-    """All that results depend on, as JSON has it."""
+def study_facts(run: RunOptions, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return all that results depend on, as JSON has it."""
     libraries = [
         {name: found.get(name) for name in ("library", "version", "kernels")}
         for found in blas_libraries()
     ]
     facts = {
+        "format": _FORMAT,
         "software": describe_software(),
         "blas": libraries,
         "threads": run.threads,
@@ -145,40 +183,29 @@ def _facts(run: RunOptions, inputs: list[dict[str, Any]]) -> dict[str, Any]:
     return plain
 
 
-def _digest(facts: dict[str, Any]) -> str:
+def digest(facts: dict[str, Any]) -> str:
+    """Return the key of a study."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def _require_same(kept: dict[str, Any], now: dict[str, Any], workspace: Workspace) -> None:
-    before, after = _leaves(kept), _leaves(now)
-    names = [n for n in {**before, **after} if before.get(n) != after.get(n)]
-    if not names:
-        return
-    shown = "; ".join(f"{n} was {before.get(n)}, is {after.get(n)}" for n in names[:_SHOWN])
-    more = f"; and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    raise MismatchError(
-        "E116",
-        f"the run in {workspace.folder} cannot be resumed, its results would not be of one piece: "
-        f"{shown}{more}; give the same inputs and options, or say --overwrite without --resume",
-    )
+    what = differences(kept, now)
+    if what:
+        raise MismatchError(
+            "E116",
+            f"the run in {workspace.folder} cannot be resumed, its results would not be of one "
+            f"piece: {what}; give the same inputs and options, or say --overwrite without --resume",
+        )
 
 
-def _leaves(value: Any, name: str = "") -> dict[str, Any]:
-    """The values of nested JSON by a readable path: of an input, its name instead of a number."""
-    if isinstance(value, dict):
-        parts = [_leaves(v, f"{name} {k}".strip()) for k, v in value.items() if k != "path"]
-    elif isinstance(value, list):
-        parts = [
-            _leaves(v, f"{name} {v['path'] if isinstance(v, dict) and 'path' in v else k}")
-            for k, v in enumerate(value)
-        ]
-    else:
-        return {name: value}
-    return {key: leaf for part in parts for key, leaf in part.items()}
+def _last_file(run: RunOptions) -> Path:
+    return run.path(".run.json") if run.share is None else run.out
 
 
 def _is_complete(run: RunOptions, key: str) -> bool:
     """Whether the results under the prefix are those of this study, whole."""
+    if run.share is not None:
+        return is_done(run, key)
     try:
         found = json.loads(run.path(".run.json").read_bytes())
     except (OSError, ValueError):

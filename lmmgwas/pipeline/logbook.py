@@ -82,6 +82,12 @@ class Logbook:
         self.warnings.append(text)
         self._write(f"Warning [{code}]: {named}", terminal=True)
 
+    def repeat(self, text: str) -> None:
+        """Keep a warning that another process gave, unless it was given here, too."""
+        if text not in self.warnings:
+            self.warnings.append(text)
+            self._write(f"Warning (of a part): {text}", terminal=True)
+
     def seconds(self) -> float:
         """Seconds since the run began."""
         return time.monotonic() - self._start

@@ -23,6 +23,27 @@ def _require_fraction(name: str, value: float, largest: float = 1.0) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """Part `part` (from 1) of the work divided into `n_parts`."""
+
+    part: int
+    n_parts: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.part <= self.n_parts:
+            raise UsageError(
+                "E009",
+                f"--part {self.part}/{self.n_parts}: the parts are numbered from 1 to "
+                f"{self.n_parts}",
+            )
+
+    @property
+    def name(self) -> str:
+        """For names of files."""
+        return f"part-{self.part}-of-{self.n_parts}"
+
+
+@dataclass(frozen=True, slots=True)
 class FileSet:
     """The three files of a PLINK binary file set."""
 
@@ -185,6 +206,7 @@ class RunOptions:
     memory: int | None = None  # the user's own limit, bytes
     verbosity: int = 1  # 0 quiet, 1 normal, 2 verbose
     arguments: tuple[tuple[str, object], ...] = ()  # as typed, with defaults, for the manifest
+    share: Share | None = None  # None: all of the work; otherwise `out` is the part's own
 
     def __post_init__(self) -> None:
         try:
@@ -249,3 +271,14 @@ class AssocJob:
     run: RunOptions
     plots: PlotOptions = field(default_factory=PlotOptions)
     description: Description = field(default_factory=Description)
+    nulls: Path | None = None  # null models to scan with
+    save_nulls: Path | None = None  # fit null models, keep them there, and end
+    nulls_of_genome: bool = False  # of the whole genome only
+
+    def __post_init__(self) -> None:
+        if self.nulls is not None and self.save_nulls is not None:
+            raise UsageError("E008", "give --nulls or --save-nulls, not both")
+        if self.nulls_of_genome and self.save_nulls is None:
+            raise UsageError("E008", "--nulls-of says which null models --save-nulls saves")
+        if self.nulls_of_genome and self.run.share is not None:
+            raise UsageError("E008", "the genome's null models are one piece: leave --part out")

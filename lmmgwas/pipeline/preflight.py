@@ -26,6 +26,7 @@ from lmmgwas.pipeline.join import read_study_tables
 from lmmgwas.pipeline.logbook import Logbook
 from lmmgwas.pipeline.memory_check import refuse_hopeless, require_memory
 from lmmgwas.pipeline.options import AssocJob, FileSet
+from lmmgwas.pipeline.parts import require_free_part
 from lmmgwas.pipeline.plan import (
     PlannedAnalysis,
     TraitChoices,
@@ -52,7 +53,7 @@ def plan_study(job: AssocJob, log: Logbook, outputs: OutputSet) -> Study:
         extra = condition_covariates(genotypes, job.model.condition, log)
         tables = replace(tables, covariates=tables.covariates + extra)
     variants = choose_variants(genotypes.variants, job.test.choice, job.genotypes, log)
-    outputs.require_free(_final_names(job, tuple(tables.traits), variants))
+    _require_free(job, tuple(tables.traits), variants, outputs)
     log.begin()
     if job.test.include_nonautosomal:
         say_nonautosomal(variants, log)
@@ -169,6 +170,18 @@ def _warn_unknown_sex(
 def trait_files(job: AssocJob, stem: str, variants: Variants) -> TraitFiles:
     """Return the final names of a trait's files."""
     return TraitFiles(job.run, stem, int(variants.pos.max(initial=0)))
+
+
+def _require_free(
+    job: AssocJob, names: tuple[str, ...], variants: Variants, outputs: OutputSet
+) -> None:
+    """Refuse names that are taken: of all results, or of the folder of a part."""
+    if job.save_nulls is not None:
+        outputs.require_free([job.run.path(".log")] if job.run.overwrite else [])
+    elif job.run.share is not None:
+        require_free_part(job.run)
+    else:
+        outputs.require_free(_final_names(job, names, variants))
 
 
 def _plot_names(job: AssocJob, files: TraitFiles) -> list[Path]:

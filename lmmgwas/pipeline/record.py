@@ -11,6 +11,7 @@ from lmmgwas.io.sumstats import marker_ids, p_text
 from lmmgwas.model.genotypes import REASONS
 from lmmgwas.numerics.optimise import Status
 from lmmgwas.numerics.threads import blas_libraries
+from lmmgwas.pipeline.journal import WHO_AND_WHERE
 from lmmgwas.pipeline.logbook import Logbook
 from lmmgwas.pipeline.row_checks import quality_of_rows, report_rows
 from lmmgwas.pipeline.study import Study, TraitResult
@@ -18,7 +19,11 @@ from lmmgwas.pipeline.trait_output import GroupRow, TraitOutput
 from lmmgwas.report.manifest import describe_file, describe_software
 
 _SHOWN_LEADS = 5
-_OF_THIS_ATTEMPT = {"resume", "break_lock"}  # what a study is does not depend on them
+_OF_THIS_ATTEMPT = {
+    "resume",
+    "break_lock",
+    *WHO_AND_WHERE,
+}  # what a study is does not depend on them
 
 
 def say_trait(study: Study, result: TraitResult, log: Logbook) -> None:

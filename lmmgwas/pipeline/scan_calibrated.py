@@ -27,6 +27,7 @@ from lmmgwas.model.genotypes import KEPT, VariantStats
 from lmmgwas.model.scan import raw_tile, residual_tile, sums_of_squares
 from lmmgwas.model.variant_tests import ScanResult
 from lmmgwas.model.whitening import WhitenerKind
+from lmmgwas.pipeline.group_shards import Stretch
 from lmmgwas.pipeline.scan_tiles import TestedTile, exact_results, in_order, prepare_pieces
 from lmmgwas.pipeline.tile_reader import CalibratedScan, CountedTile, TileReader
 from lmmgwas.pipeline.trait_rows import TraitRows
@@ -34,7 +35,7 @@ from lmmgwas.pipeline.trait_rows import TraitRows
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-_TILES_TOGETHER = 8
+TILES_TOGETHER = 8
 """Tiles whose exact rows make one batch: a solve for ten rows costs little more than for one."""
 
 
@@ -85,11 +86,12 @@ def scan_calibrated(
     calibrations: Sequence[Calibration],
     options: CalibratedScan,
     traits: tuple[TraitRows, ...],
+    stretch: Stretch,
 ) -> Iterator[TestedTile]:
-    """Yield the tested tiles of a group all of whose calibrations keep the promise."""
+    """Yield the tested tiles of a stretch of a group whose calibrations all keep the promise."""
     scan = _CalibratedGroup(reader, fitted, calibrations, options, traits)
-    step = reader.rows * _TILES_TOGETHER
-    for tested in in_order(scan.travel, range(0, reader.n_variants, step), reader.job):
+    step = reader.rows * TILES_TOGETHER
+    for tested in in_order(scan.travel, range(stretch.first, stretch.last, step), reader.job):
         yield from tested
 
 
@@ -114,7 +116,7 @@ class _CalibratedGroup:
         """Test the tiles that begin with variant `first` of the group."""
         began = time.perf_counter()
         reader = self._reader
-        last = min(first + reader.rows * _TILES_TOGETHER, reader.n_variants)
+        last = min(first + reader.rows * TILES_TOGETHER, reader.n_variants)
         tiles = [reader.tile(start) for start in range(first, last, reader.rows)]
         results = [self._approximate(tile) for tile in tiles]
         exact = [self._wanted(tile, found) for tile, found in zip(tiles, results, strict=True)]

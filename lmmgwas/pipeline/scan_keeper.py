@@ -1,4 +1,4 @@
-"""Keeping what the scan yields: the groups come in order, each becomes a shard."""
+"""Keeping what the scan yields: stretches come in order, each becomes a shard."""
 
 import contextlib
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from lmmgwas.pipeline.group_shards import (
     CalibrationNote,
     GroupEnd,
     GroupWriter,
+    Stretch,
 )
 from lmmgwas.pipeline.logbook import Logbook
 from lmmgwas.pipeline.scan_tiles import TestedTile
@@ -19,63 +20,68 @@ from lmmgwas.pipeline.trait_rows import TraitRows, untested_pieces
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class UntestedGroup:
-    """A group that is not tested."""
+class Untested:
+    """A stretch of a group that is not tested."""
 
-    group: str
+    stretch: Stretch
     variants: Variants
     reason: Reason
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class GroupTile:
+class StretchTile:
     """A tested tile, and whose it is."""
 
-    group: str
+    stretch: Stretch
     tile: TestedTile
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class FinishedGroup:
-    """A group all of whose tiles have come."""
+class Finished:
+    """A stretch all of whose tiles have come."""
 
-    group: str
+    stretch: Stretch
     left_out: str | None
     nulls: tuple[NullModel, ...]  # by trait
     kind: WhitenerKind | None
     calibrations: tuple[CalibrationNote, ...]  # by trait; empty in an exact scan
 
 
-Done = GroupTile | UntestedGroup | FinishedGroup
+Done = StretchTile | Untested | Finished
 
 
 class GroupKeeper:
-    """Commits what the lanes yield, group by group."""
+    """Commits what the lanes yield, stretch by stretch."""
 
     def __init__(
-        self, job: ScanJob, traits: tuple[TraitRows, ...], shards: AnalysisShards, log: Logbook
+        self,
+        job: ScanJob,
+        traits: tuple[TraitRows, ...],
+        groups: tuple[str, ...],
+        shards: AnalysisShards,
+        log: Logbook,
     ) -> None:
         self.n_variants = 0
         self.seconds = 0.0
         self._job = job
         self._traits = traits
+        self._groups = groups
         self._shards = shards
         self._log = log
-        self._places = {name: place for place, name in enumerate(job.variants.groups())}
         self._open: GroupWriter | None = None
         self._n_heterozygotes = 0
 
     def keep(self, done: Done) -> int:
         """Write what is done; return how many variants it covers."""
-        if isinstance(done, FinishedGroup):
+        if isinstance(done, Finished):
             self._commit(done)
             return 0
         if self._open is None:
-            self._open = self._shards.begin(self._places[done.group])
-        if isinstance(done, UntestedGroup):
+            self._open = self._shards.begin(done.stretch)
+        if isinstance(done, Untested):
             for piece in untested_pieces(done.variants, done.reason):
                 self._open.add((piece,) * len(self._traits))
-            self._commit(FinishedGroup(done.group, None, (), None, ()))
+            self._commit(Finished(done.stretch, None, (), None, ()))
             return len(done.variants)
         self._open.add(done.tile.pieces)
         self._n_heterozygotes += done.tile.n_heterozygotes
@@ -84,24 +90,21 @@ class GroupKeeper:
         return done.tile.n_variants
 
     def close(self) -> None:
-        """Let go of a group that was not finished."""
+        """Let go of a stretch that was not finished."""
         if self._open is not None:
             self._open.close()
 
-    def _commit(self, done: FinishedGroup) -> None:
-        warn_exact(done.group, done.calibrations, self._traits, self._log)
+    def _commit(self, done: Finished) -> None:
+        group = self._groups[done.stretch.place]
+        warn_exact(group, done.calibrations, self._traits, self._log)
         if self._open is None:
-            self._open = self._shards.begin(self._places[done.group])
+            self._open = self._shards.begin(done.stretch)
         writer, self._open = self._open, None
+        n_grm = n_variants_grm(self._job, done.left_out) if done.nulls else None
         with contextlib.closing(writer):
             writer.commit(
                 GroupEnd(
-                    done.group,
-                    _n_grm(self._job, done),
-                    done.nulls,
-                    done.kind,
-                    done.calibrations,
-                    self._n_heterozygotes,
+                    group, n_grm, done.nulls, done.kind, done.calibrations, self._n_heterozygotes
                 )
             )
         self._n_heterozygotes = 0
@@ -123,8 +126,8 @@ def warn_exact(
             )
 
 
-def _n_grm(job: ScanJob, done: FinishedGroup) -> int | None:
-    """How many variants the GRM of a tested group has."""
-    if not done.nulls or job.relatedness is None or job.analysis.kind is WhitenerKind.IDENTITY:
+def n_variants_grm(job: ScanJob, left_out: str | None) -> int | None:
+    """Return how many variants a GRM has, where one is used and that is known."""
+    if job.relatedness is None or job.analysis.kind is WhitenerKind.IDENTITY:
         return None
-    return job.relatedness.grm.n_variants_without(done.left_out) or None
+    return job.relatedness.grm.n_variants_without(left_out) or None

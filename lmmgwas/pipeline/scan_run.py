@@ -1,12 +1,12 @@
-"""One analysis: null models and scan of all LOCO groups, in lanes.
+"""One analysis: null models and scan of stretches of LOCO groups, in lanes.
 
 LOCO is another GRM through the same loop: groups that leave the same out share a fit. Two
-lanes fit and scan a group each where there are two threads; rows are written group by group.
+lanes fit and scan a group each where there are two threads; rows are written in order.
 """
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,14 +14,12 @@ from numpy.typing import NDArray
 
 from lmmgwas.model.background import find_background
 from lmmgwas.model.calibration import PROMISE, Calibration, PooledError, pooled_error
-from lmmgwas.model.chromosomes import Role
 from lmmgwas.model.fitting import (
     FittedGroup,
     fit_group,
     fit_without_relatedness,
     suggested_starts,
 )
-from lmmgwas.model.genotypes import Reason, Variants
 from lmmgwas.model.null_model import NullModel
 from lmmgwas.model.whitening import WhitenerKind
 from lmmgwas.numerics.parallel import ordered_streams
@@ -30,31 +28,35 @@ from lmmgwas.pipeline.group_shards import (
     AnalysisShards,
     CalibrationNote,
     GroupShard,
+    Stretch,
+    WholeEnd,
 )
+from lmmgwas.pipeline.kept_fits import GENOME, KeptFits
 from lmmgwas.pipeline.logbook import Logbook, Progress
 from lmmgwas.pipeline.scan_calibrated import calibrate_group, scan_calibrated
 from lmmgwas.pipeline.scan_keeper import (
     Done,
-    FinishedGroup,
+    Finished,
     GroupKeeper,
-    GroupTile,
-    UntestedGroup,
+    StretchTile,
+    Untested,
+    n_variants_grm,
     warn_exact,
 )
+from lmmgwas.pipeline.scan_plan import Batch, Layout
 from lmmgwas.pipeline.scan_tiles import TestedTile, scan_tiles
 from lmmgwas.pipeline.self_check_run import GroupWatch, check_group
 from lmmgwas.pipeline.tile_reader import ScanJob, TileReader
 from lmmgwas.pipeline.trait_rows import RECORD, TraitRows
 
-_LANES = 2
-_MAX_LANE_SAMPLES = 16_384  # 6.4 GB for both lanes
+_Work = tuple[Batch, list[Stretch]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScanOutcome:
     """What the tables and the report need of an analysis."""
 
-    whole: tuple[NullModel, ...]  # the whole-genome fits, by trait
+    whole: WholeEnd  # the whole-genome fits
     groups: tuple[GroupShard, ...]  # in output order
     calibration: PooledError | None  # of a calibrated scan
 
@@ -69,80 +71,125 @@ class ScanOutcome:
         return sum(shard.end.n_heterozygotes for shard in self.groups)
 
 
-def run_scan(
-    job: ScanJob,
-    traits: tuple[TraitRows, ...],
-    shards: AnalysisShards,
-    progress: Progress,
-    log: Logbook,
-) -> ScanOutcome:
-    """Fit and scan every group that is not finished yet; `traits` are those of the analysis."""
-    names = job.variants.groups()
-    left = [name for place, name in enumerate(names) if not shards.has(place)]
-    for place, name in enumerate(names):
-        if name not in left:
-            progress.resume(_places(job.variants, name).size)
-            warn_exact(name, shards.group(place).end.calibrations, traits, log)
-    whole = shards.whole()
-    if whole is None or left:
-        whole = _scan_groups(job, traits, set(left), shards, progress, log)
-    groups = tuple(shards.group(place) for place in range(len(names)))
-    pooled = _judge(groups, log) if job.calibrated is not None else None
+@dataclass(frozen=True, slots=True, eq=False)
+class Scan:
+    """One analysis, ready to be scanned: all of it, or any part."""
+
+    job: ScanJob
+    traits: tuple[TraitRows, ...]
+    shards: AnalysisShards
+    layout: Layout
+    fits: KeptFits | None = None  # null models that are on disk
+
+
+def outcome_of(scan: Scan, log: Logbook) -> ScanOutcome:
+    """Return the outcome of an analysis whose stretches are all finished."""
+    whole = scan.shards.whole()
+    if whole is None:
+        raise RuntimeError("the whole-genome null models are not there")
+    counts = scan.layout.counts
+    groups = tuple(scan.shards.group(place, count) for place, count in enumerate(counts))
+    pooled = _judge(groups, log) if scan.job.calibrated is not None else None
     return ScanOutcome(whole, groups, pooled)
 
 
-def _scan_groups(
-    job: ScanJob,
-    traits: tuple[TraitRows, ...],
-    left: set[str],
-    shards: AnalysisShards,
-    progress: Progress,
-    log: Logbook,
-) -> tuple[NullModel, ...]:
-    """Fit and scan these groups; return the whole-genome fits."""
-    batches = _batches(job, left)
-    lanes = _lanes(job, batches)
-    whole = _whole(job, _needs_whole_fit(job, left), shards, log)
-    lane = _Lane(_for_one_lane(job) if lanes > 1 else job, whole, traits, log)
-    if not _needs_whole_fit(job, left):
-        lane.forget_whole()
-    nulls = whole.nulls
+def scan_stretches(scan: Scan, wanted: list[Stretch], progress: Progress, log: Logbook) -> None:
+    """Fit and scan what of some stretches is not finished yet."""
+    left = [gap for stretch in wanted for gap in scan.shards.gaps(stretch)]
+    _report_finished(scan, wanted, left, progress, log)
+    if scan.shards.whole() is not None and not left:
+        return
+    layout = scan.layout
+    batches = [(batch, found) for batch in layout.batches if (found := batch.of(left))]
+    whole = _whole(scan, log, needs_fit=_needs_whole_fit(layout, left))
+    narrow = layout.lanes() > 1
+    fit_job = _for_one_lane(scan.job) if narrow else scan.job
+    lane = _Lane(scan, fit_job, scan.job if len(batches) == 1 else fit_job, whole, log)
     del whole
     with (
-        limited_blas(1) if lanes > 1 else contextlib.nullcontext(),
-        contextlib.closing(GroupKeeper(job, traits, shards, log)) as keeper,
+        limited_blas(1) if narrow else contextlib.nullcontext(),
+        contextlib.closing(
+            GroupKeeper(scan.job, scan.traits, layout.groups, scan.shards, log)
+        ) as keeper,
     ):
-        for done in ordered_streams(lane.run, batches, lanes):
+        for done in ordered_streams(lane.run, batches, layout.lanes()):
             progress.advance(keeper.keep(done))
+    threads = scan.job.threads
     log.detail(
-        f"tests and rows: {keeper.seconds / job.threads:.2f} s on {job.threads} threads, "
-        f"{keeper.n_variants / max(keeper.seconds / job.threads, 1e-9):,.0f} variants per second"
+        f"tests and rows: {keeper.seconds / threads:.2f} s on {threads} threads, "
+        f"{keeper.n_variants / max(keeper.seconds / threads, 1e-9):,.0f} variants per second"
     )
-    return nulls
 
 
-def _needs_whole_fit(job: ScanJob, left: set[str]) -> bool:
-    """Whether the first groups of the study are scanned under the whole-genome fit itself.
+def _report_finished(
+    scan: Scan, wanted: list[Stretch], left: list[Stretch], progress: Progress, log: Logbook
+) -> None:
+    """Count what is finished, and repeat what was said of whole groups."""
+    undone = sum(gap.last - gap.first for gap in left)
+    progress.resume(sum(s.last - s.first for s in wanted) - undone)
+    for stretch in wanted:
+        place, count = stretch.place, scan.layout.counts[stretch.place]
+        if stretch == Stretch(place, 0, count) and not any(gap.place == place for gap in left):
+            notes = scan.shards.group(place, count).end.calibrations
+            warn_exact(scan.layout.groups[place], notes, scan.traits, log)
+
+
+def keep_nulls(scan: Scan, fits: KeptFits, batches: list[Batch], log: Logbook) -> None:
+    """Fit these batches, and keep what is not kept yet for others to scan with."""
+    whole = _whole(scan, log, needs_fit=False, save=fits)
+    left = [
+        batch
+        for batch in batches
+        if not _is_genome(scan.layout, batch) and not fits.has(batch.number)
+    ]
+    narrow = scan.layout.lanes() > 1
+    fit_job = _for_one_lane(scan.job) if narrow else scan.job
+    lane = _Lane(scan, fit_job, fit_job, whole, log)
+    del whole
+    with limited_blas(1) if narrow else contextlib.nullcontext():
+        streams: list[_Work] = [(batch, []) for batch in left]
+        for batch, fitted in ordered_streams(lane.fit, streams, scan.layout.lanes()):
+            fits.keep(batch.number, fitted)
+
+
+def _is_genome(layout: Layout, batch: Batch) -> bool:
+    """Whether a batch is scanned under the whole-genome fit itself.
 
     Later ones that leave nothing out, as X, are fitted again: its matrices are not kept so long.
     """
-    first = _batches(job, set(job.variants.groups()))[:1]
-    return any(batch.left_out is None and not left.isdisjoint(batch.groups) for batch in first)
+    return batch is layout.batches[0] and batch.left_out is None
 
 
-def _whole(job: ScanJob, needs_fit: bool, shards: AnalysisShards, log: Logbook) -> "_Whole":
+def _needs_whole_fit(layout: Layout, left: list[Stretch]) -> bool:
+    first = layout.batches[0]
+    return _is_genome(layout, first) and bool(first.of(left))
+
+
+def _whole(scan: Scan, log: Logbook, *, needs_fit: bool, save: KeptFits | None = None) -> "_Whole":
     """The whole-genome fits: as they were kept, or fitted now and kept."""
-    kept = shards.whole()
-    if kept is not None and not needs_fit:
-        K = None
-        if job.calibrated is not None and job.relatedness is not None:
-            K = job.relatedness.matrix(None, job.samples.grm_rows)[0]
-        return _Whole(kept, None, K)
-    with log.stage("null model, whole genome"):
-        fit = _fit(job, None, [None] * len(job.analysis.traits))
+    job, fits = scan.job, save or scan.fits
+    known = scan.shards.whole()
+    kept = None if fits is None else fits.find(GENOME)
+    if kept is None and (known is None or needs_fit or save is not None):
+        with log.stage("null model, whole genome"):
+            fit = _fit(job, None, [None] * len(job.analysis.traits))
+        if save is not None:
+            save.keep(GENOME, fit.fitted)
+    elif kept is not None:
+        fit = _Fit(kept, _matrix(job, None))
+    else:
+        return _Whole(() if known is None else known.nulls, None, _matrix(job, None))
     nulls = tuple(trait.null for trait in fit.fitted.traits)
-    shards.keep_whole(nulls)
-    return _Whole(nulls, fit, fit.K)
+    if known is None and save is None:
+        scan.shards.keep_whole(WholeEnd(nulls, n_variants_grm(job, None)))
+    return _Whole(nulls, fit if needs_fit else None, fit.K)
+
+
+def _matrix(job: ScanJob, left_out: str | None) -> NDArray[np.float64] | None:
+    """The GRM of a calibrated scan."""
+    if job.calibrated is None or job.relatedness is None:
+        return None
+    return job.relatedness.matrix(left_out, job.samples.grm_rows)[0]
 
 
 def _judge(groups: tuple[GroupShard, ...], log: Logbook) -> PooledError | None:
@@ -164,14 +211,6 @@ def _judge(groups: tuple[GroupShard, ...], log: Logbook) -> PooledError | None:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Batch:
-    """Groups that follow each other and leave the same out of the GRM: one fit for all."""
-
-    left_out: str | None
-    groups: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class _Fit:
     """Null models under one GRM, and the GRM itself where a calibration needs it."""
 
@@ -184,35 +223,8 @@ class _Whole:
     """What the lanes begin with."""
 
     nulls: tuple[NullModel, ...]
-    fit: _Fit | None  # None where the null models were kept by an earlier run
+    fit: _Fit | None  # where the first batch is scanned under it
     K: NDArray[np.float64] | None  # of a calibrated scan
-
-
-def _batches(job: ScanJob, left: set[str]) -> list[_Batch]:
-    """Gather these groups, in output order, by what LOCO leaves out."""
-    batches: list[_Batch] = []
-    for group in job.variants.groups():
-        if group not in left:
-            continue
-        variants = job.variants.take(_places(job.variants, group))
-        left_out = _left_out(job, variants, group)
-        if batches and batches[-1].left_out == left_out:
-            batches[-1] = _Batch(left_out, (*batches[-1].groups, group))
-        else:
-            batches.append(_Batch(left_out, (group,)))
-    return batches
-
-
-def _lanes(job: ScanJob, batches: Sequence[_Batch]) -> int:
-    """How many groups are fitted and scanned at a time.
-
-    Two lanes with one BLAS thread each waste nothing where BLAS on two threads waits at every
-    step; each has an n x n matrix in float64 and one in float32. With more threads, or where
-    n^3 dwarfs the steps between, BLAS has all threads for a fit, and a scan has them by tiles.
-    """
-    few = _LANES <= job.threads < 2 * _LANES
-    fits = len(batches) > 1 and job.samples.n_samples <= _MAX_LANE_SAMPLES
-    return _LANES if few and fits and job.relatedness is not None else 1
 
 
 def _for_one_lane(job: ScanJob) -> ScanJob:
@@ -224,54 +236,68 @@ def _for_one_lane(job: ScanJob) -> ScanJob:
 
 
 class _Lane:
-    """Fits and scans a batch of groups."""
+    """Fits a batch of groups, and scans stretches of them."""
 
     def __init__(
-        self, job: ScanJob, whole: _Whole, traits: tuple[TraitRows, ...], log: Logbook
+        self, scan: Scan, fit_job: ScanJob, scan_job: ScanJob, whole: _Whole, log: Logbook
     ) -> None:
-        self._job = job
-        self._traits = traits
+        self._scan_of = scan
+        self._fit_job = fit_job
+        self._job = scan_job
+        self._traits = scan.traits
         self._log = log
         self._starts = suggested_starts(whole.nulls)
-        self._groups = job.variants.groups()
         self._background = None if whole.K is None else find_background(whole.K)
-        self._whole = whole.fit  # used where the first batch leaves nothing out
+        self._whole = whole.fit
 
-    def forget_whole(self) -> None:
-        """Let go of the matrices of the whole genome."""
-        self._whole = None
-
-    def run(self, batch: _Batch) -> Iterator[Done]:
-        """Yield the tested tiles of each group, then its end."""
-        job = self._job
+    def run(self, work: _Work) -> Iterator[Done]:
+        """Yield the tested tiles of each stretch, then its end."""
+        batch, stretches = work
+        layout = self._scan_of.layout
         fit: _Fit | None = None
-        for group in batch.groups:
-            members = _places(job.variants, group)
-            variants = job.variants.take(members)
-            untested = _untested_reason(variants, job.include_nonautosomal)
+        for stretch in stretches:
+            members = layout.members(stretch.place)
+            untested = layout.untested(stretch.place)
             if untested is not None:
-                yield UntestedGroup(group, variants, untested)
+                yield Untested(stretch, self._job.variants.take(members), untested)
                 continue
             if fit is None:
                 fit = self._fitted(batch)
-            reader = TileReader(job, variants, members)
-            calibrations = self._calibrate(reader, fit, group)
-            watch = GroupWatch(len(self._traits))
-            for tile in self._scan(reader, fit.fitted, calibrations):
-                watch.see([np.frombuffer(piece.records, dtype=RECORD) for piece in tile.pieces])
-                yield GroupTile(group, tile)
-            self._check(batch.left_out, fit.fitted, watch, calibrations, group)
-            nulls = tuple(trait.null for trait in fit.fitted.traits)
-            notes = tuple(_note(calibration) for calibration in calibrations)
-            yield FinishedGroup(group, batch.left_out, nulls, fit.fitted.kind, notes)
+            yield from self._scan(batch, fit, stretch, members)
 
-    def _fitted(self, batch: _Batch) -> _Fit:
-        whole, self._whole = self._whole, None
-        if whole is not None and batch.left_out is None:
+    def fit(self, work: _Work) -> Iterator[tuple[Batch, FittedGroup]]:
+        """Yield the fit of a batch, unless none of its groups is tested."""
+        batch, _ = work
+        if all(self._scan_of.layout.untested(place) for place in batch.places):
+            return
+        yield batch, self._fitted(batch).fitted
+
+    def _fitted(self, batch: Batch) -> _Fit:
+        if self._whole is not None and _is_genome(self._scan_of.layout, batch):
+            whole, self._whole = self._whole, None
             return whole
+        kept = None if self._scan_of.fits is None else self._scan_of.fits.find(batch.number)
+        if kept is not None:
+            return _Fit(kept, _matrix(self._fit_job, batch.left_out))
         where = f"without {batch.left_out}" if batch.left_out else "whole genome"
         with self._log.stage(f"null model, {where}"):
-            return _fit(self._job, batch.left_out, self._starts)
+            return _fit(self._fit_job, batch.left_out, self._starts)
+
+    def _scan(
+        self, batch: Batch, fit: _Fit, stretch: Stretch, members: NDArray[np.int64]
+    ) -> Iterator[Done]:
+        """Yield the tiles of a stretch, look at some of them again, and yield its end."""
+        group = self._scan_of.layout.groups[stretch.place]
+        reader = TileReader(self._job, self._job.variants.take(members), members)
+        calibrations = self._calibrate(reader, fit, stretch.place)
+        watch = GroupWatch(len(self._traits))
+        for tile in self._tiles(reader, fit.fitted, calibrations, stretch):
+            watch.see([np.frombuffer(piece.records, dtype=RECORD) for piece in tile.pieces])
+            yield StretchTile(stretch, tile)
+        self._check(batch.left_out, fit.fitted, watch, calibrations, group)
+        nulls = tuple(trait.null for trait in fit.fitted.traits)
+        notes = tuple(_note(calibration) for calibration in calibrations)
+        yield Finished(stretch, batch.left_out, nulls, fit.fitted.kind, notes)
 
     def _check(
         self,
@@ -292,23 +318,27 @@ class _Lane:
             "allowed"
         )
 
-    def _calibrate(self, reader: TileReader, fit: _Fit, group: str) -> tuple[Calibration, ...]:
+    def _calibrate(self, reader: TileReader, fit: _Fit, place: int) -> tuple[Calibration, ...]:
         """The calibrations of a group's traits; none in an exact scan."""
         if fit.K is None or self._background is None:
             return ()
-        with self._log.stage(f"calibration, {group}"):
+        groups = self._scan_of.layout.groups
+        with self._log.stage(f"calibration, {groups[place]}"):
             background = find_background(fit.K, self._background)
-            place = self._groups.index(group), len(self._groups)
-            return calibrate_group(reader, fit.fitted, fit.K, background, place)
+            return calibrate_group(reader, fit.fitted, fit.K, background, (place, len(groups)))
 
-    def _scan(
-        self, reader: TileReader, fitted: FittedGroup, calibrations: tuple[Calibration, ...]
+    def _tiles(
+        self,
+        reader: TileReader,
+        fitted: FittedGroup,
+        calibrations: tuple[Calibration, ...],
+        stretch: Stretch,
     ) -> Iterator[TestedTile]:
         options = self._job.calibrated
         if options is None or not calibrations or not all(c.kept for c in calibrations):
-            yield from scan_tiles(reader, fitted, self._traits)
+            yield from scan_tiles(reader, fitted, self._traits, stretch)
         else:
-            yield from scan_calibrated(reader, fitted, calibrations, options, self._traits)
+            yield from scan_calibrated(reader, fitted, calibrations, options, self._traits, stretch)
 
 
 def _note(calibration: Calibration) -> CalibrationNote:
@@ -320,26 +350,6 @@ def _note(calibration: Calibration) -> CalibrationNote:
         n_eigenvectors,
         tuple(calibration.errors.tolist()),
     )
-
-
-def _places(variants: Variants, group: str) -> NDArray[np.int64]:
-    """Where a group's variants stand among the selected ones."""
-    members = [k for k, c in enumerate(variants.chromosomes) if c.group == group]
-    return np.flatnonzero(np.isin(variants.chrom, members)).astype(np.int64)
-
-
-def _untested_reason(variants: Variants, include_nonautosomal: bool) -> Reason | None:
-    """Y, MT and unplaced variants are tested only on demand."""
-    role = variants.chromosomes[int(variants.chrom[0])].role
-    if include_nonautosomal or role in (Role.AUTOSOME, Role.X):
-        return None
-    return Reason.UNPLACED if role is Role.UNPLACED else Reason.NON_AUTOSOME
-
-
-def _left_out(job: ScanJob, variants: Variants, group: str) -> str | None:
-    """What LOCO leaves out of the GRM for this group: nothing for X and other non-autosomes."""
-    role = variants.chromosomes[int(variants.chrom[0])].role
-    return group if job.loco and role is Role.AUTOSOME and job.relatedness is not None else None
 
 
 def _fit(job: ScanJob, group: str | None, starts: list[NullModel | None]) -> _Fit:

@@ -19,6 +19,7 @@ from lmmgwas.model.scan import residual_tile
 from lmmgwas.model.variant_tests import ScanResult
 from lmmgwas.numerics.parallel import ordered_map
 from lmmgwas.numerics.threads import limited_blas
+from lmmgwas.pipeline.group_shards import Stretch
 from lmmgwas.pipeline.tile_reader import CountedTile, ScanJob, TileReader
 from lmmgwas.pipeline.trait_rows import TilePiece, TraitRows
 
@@ -36,9 +37,9 @@ class TestedTile:
 
 
 def scan_tiles(
-    reader: TileReader, fitted: FittedGroup, traits: tuple[TraitRows, ...]
+    reader: TileReader, fitted: FittedGroup, traits: tuple[TraitRows, ...], stretch: Stretch
 ) -> Iterator[TestedTile]:
-    """Yield the tested tiles of a group, in order."""
+    """Yield the tested tiles of a stretch, in order."""
     batches = fitted.batches()
     job = reader.job
 
@@ -53,7 +54,7 @@ def scan_tiles(
         seconds = time.perf_counter() - began
         return TestedTile(len(tile.batch), tile.n_heterozygotes, pieces, seconds)
 
-    yield from in_order(travel, range(0, reader.n_variants, reader.rows), job)
+    yield from in_order(travel, range(stretch.first, stretch.last, reader.rows), job)
 
 
 def in_order(work: Callable[[int], _Result], starts: range, job: ScanJob) -> Iterator[_Result]:

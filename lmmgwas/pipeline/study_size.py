@@ -68,7 +68,7 @@ def _analysis(
 ) -> StudySize:
     """One analysis, with the whitener that it will have."""
     n_fits = len(autosomal_groups(variants)) if job.model.loco else 0
-    kept = _has_kept(grm, plan)
+    kept = has_kept(grm, plan)
     threads = job.run.threads
     analysis, _ = choose_whitener(
         plan, job.model, variants, n_fits=n_fits, kept=kept, threads=threads
@@ -96,8 +96,8 @@ def _analysis(
     )
 
 
-def _has_kept(grm: PlannedGrm | None, plan: PlannedAnalysis) -> bool:
-    """Whether decompositions of these very samples may be on disk, as `grm --eigen` left them."""
+def has_kept(grm: PlannedGrm | None, plan: PlannedAnalysis) -> bool:
+    """Whether decompositions of these very samples may be on disk, as `grm --eigen` leaves them."""
     if grm is None or grm.prefix is None:
         return False
     rows = plan.samples.grm_rows

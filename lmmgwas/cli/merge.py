@@ -1,0 +1,44 @@
+"""`lmmgwas merge`: parts of a study, or of a GRM, into one."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+_EPILOG = """
+\b
+Examples:
+  lmmgwas grm --bfile study --part 1/2 --out study; lmmgwas grm --bfile study --part 2/2 --out study
+  lmmgwas merge --out study
+"""
+
+
+@click.command("merge", epilog=_EPILOG)
+@click.option(
+    "--out", metavar="PREFIX", required=True, help="The prefix that the parts were given."
+)
+@click.option(
+    "--what",
+    type=click.Choice(["grm", "assoc"]),
+    help="Which parts, where PREFIX has both kinds. [default: those that are there]",
+)
+@click.option("--tmpdir", metavar="DIR", help="Temporary files. [default: beside the output]")
+@click.option("--overwrite", is_flag=True, help="Replace existing output.")
+@click.option("--break-lock", is_flag=True, help="Take the name from a run that is gone.")
+@click.option("--strict", is_flag=True, help="Make every warning an error.")
+@click.option("--quiet", is_flag=True, help="Print warnings and errors only.")
+@click.option("--verbose", is_flag=True, help="Print the time of each step, too.")
+@click.option("--debug", is_flag=True, help="Show a traceback when something fails.")
+def command(**given: Any) -> None:
+    """Put the parts of --part together: the same bytes as the undivided run."""
+    from lmmgwas.cli.grm import grm_job
+    from lmmgwas.cli.session import session
+    from lmmgwas.cli.study_options import study_job
+    from lmmgwas.pipeline.merge_run import run_merge
+    from lmmgwas.pipeline.parts import find_parts
+
+    parts = find_parts(Path(given["out"]), given.pop("what"))
+    asked = {**parts[0].given, "part": None, "nulls": None, "resume": False, **given}
+    job = grm_job(asked) if parts[0].kind == "grm" else study_job(asked)
+    with session(job.run) as (log, outputs, workspace):
+        run_merge(job, parts, log, outputs, workspace)

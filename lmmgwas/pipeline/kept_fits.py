@@ -1,0 +1,87 @@
+"""Null models on disk, whitening and all, so that other processes scan with them.
+
+`assoc --save-nulls` and the tasks of a cluster write them, once for each LOCO group; whoever
+scans maps the matrices. Each file carries the key of its study.
+"""
+
+import contextlib
+from pathlib import Path
+
+import numpy as np
+
+from lmmgwas.errors import FileAccessError, MismatchError
+from lmmgwas.io.shards import DamagedShardError, Shard, ShardWriter
+from lmmgwas.io.text import access_error
+from lmmgwas.model.fitting import FittedGroup
+from lmmgwas.model.packing import pack, unpack
+
+GENOME = "genome"
+"""The name of the fit of the whole genome; the others are known by the number of their batch."""
+
+
+class KeptFits:
+    """The fits of one analysis, in a folder that processes may share."""
+
+    def __init__(self, folder: Path, analysis: int, key: str) -> None:
+        self._folder = folder
+        self._analysis = analysis
+        self._key = key
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise FileAccessError(
+                "E111", f"cannot make the folder {folder}: {error.strerror}"
+            ) from error
+
+    def path(self, name: str | int) -> Path:
+        """Return the file of a fit."""
+        what = name if isinstance(name, str) else f"{name:05d}"
+        return self._folder / f"{self._analysis:04d}.{what}.null"
+
+    def has(self, name: str | int) -> bool:
+        """Whether a fit is there."""
+        return self.path(name).exists()
+
+    def keep(self, name: str | int, fitted: FittedGroup) -> None:
+        """Write a fit; it has its name once it is whole. Raises FileAccessError."""
+        content, arrays = pack(fitted)
+        writer = ShardWriter(self.path(name), self._key)
+        with contextlib.closing(writer):
+            for array in arrays:
+                writer.add_array(array)
+            kinds = [[array.dtype.str, list(array.shape)] for array in arrays]
+            writer.commit({"fit": content, "arrays": kinds})
+
+    def find(self, name: str | int) -> FittedGroup | None:
+        """Return a fit, its matrices mapped; None where there is none.
+
+        Raises MismatchError (E116) for one of another study, FileAccessError (E122) for a
+        damaged one.
+        """
+        path = self.path(name)
+        if not path.exists():
+            return None
+        try:
+            shard = Shard.open(path, self._key)
+            kinds = shard.closing["arrays"]
+            arrays = [
+                shard.mapped(k, np.dtype(dtype), tuple(shape))
+                for k, (dtype, shape) in enumerate(kinds)
+            ]
+            return unpack(shard.closing["fit"], arrays)
+        except OSError as error:
+            raise access_error(path, error) from error
+        except DamagedShardError as error:
+            if "another study" in str(error):
+                raise MismatchError(
+                    "E116",
+                    f"{path} holds null models of another study (other inputs, options, versions "
+                    "or threads): give the same ones, or save null models for this study",
+                ) from error
+            raise _damaged(path, error) from error
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> FileAccessError:
+    return FileAccessError("E122", f"{path} is damaged ({error}): remove it, and save it again")

@@ -1,0 +1,149 @@
+"""The results of a study: tables, leads, metadata, plots and manifest, each trait in turn.
+
+Tables get their names before any plot is begun, the manifest is the last.
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import lmmgwas
+from lmmgwas.errors import NumericalError
+from lmmgwas.io.atomic import OutputSet
+from lmmgwas.io.metadata import StudyDescription, TableFacts, format_sidecar, reasons_not_ssf
+from lmmgwas.io.workspace import Workspace
+from lmmgwas.model.fitting import WhitenerCost
+from lmmgwas.pipeline.conservation import check_rows_on_disk
+from lmmgwas.pipeline.journal import Journal
+from lmmgwas.pipeline.logbook import Logbook
+from lmmgwas.pipeline.pictures import draw_plots, suggestive_line
+from lmmgwas.pipeline.plan import PlannedAnalysis, trait_stems
+from lmmgwas.pipeline.preflight import trait_files
+from lmmgwas.pipeline.record import describe_outputs, manifest_of, say_trait
+from lmmgwas.pipeline.scan_run import ScanOutcome
+from lmmgwas.pipeline.study import Study, TraitResult
+from lmmgwas.pipeline.trait_output import GroupRow, TraitOutput
+from lmmgwas.pipeline.trait_rows import TraitRows
+from lmmgwas.report.manifest import format_manifest
+
+
+def gather_traits(
+    study: Study,
+    plan: PlannedAnalysis,
+    rows: tuple[TraitRows, ...],
+    found: tuple[ScanOutcome, WhitenerCost],
+    spool: Path,
+    outputs: OutputSet,
+    log: Logbook,
+) -> list[TraitResult]:
+    """Write the tables of an analysis' traits under temporary names, and say what they hold."""
+    outcome, _ = found
+    stems = trait_stems(tuple(study.tables.traits))
+    results = []
+    for k, trait in enumerate(rows):
+        files = trait_files(study.job, stems[trait.name], study.variants)
+        output = TraitOutput(trait, files, outputs, spool / f"{stems[trait.name]}.records")
+        output.gather(outcome.groups, k, plan.samples.n_samples)
+        with checked_on_disk(output, outputs):
+            whole = output.finish_null(
+                outcome.whole.nulls[k], outcome.whole.n_grm, plan.samples.n_samples
+            )
+            results.append(_write_tables(study, plan, output, whole, found, outputs))
+        say_trait(study, results[-1], log)
+    return results
+
+
+@contextlib.contextmanager
+def checked_on_disk(output: TraitOutput, outputs: OutputSet) -> Iterator[None]:
+    """Read the tables back to their ends while the work inside goes on."""
+    files = output.files
+    with ThreadPoolExecutor(1) as reader:
+        table = reader.submit(check_rows_on_disk, outputs.temporary(files.table), output.n_tested)
+        excluded = outputs.temporary(files.excluded)
+        left_out = reader.submit(check_rows_on_disk, excluded, output.n_excluded)
+        yield
+        table.result()
+        left_out.result()
+
+
+def _write_tables(
+    study: Study,
+    plan: PlannedAnalysis,
+    output: TraitOutput,
+    whole: GroupRow,
+    found: tuple[ScanOutcome, WhitenerCost],
+    outputs: OutputSet,
+) -> TraitResult:
+    """Check what was gathered; write leads and metadata."""
+    _check_conservation(output, len(study.variants))
+    leads = output.write_leads(study.variants, study.threshold)
+    tested = study.variants.take(output.records()["row"])
+    not_ssf = reasons_not_ssf(tested, is_human=study.is_human)
+    _write_sidecar(study, output, plan, outputs, valid=not not_ssf)
+    outcome, cost = found
+    return TraitResult(output, plan, whole, leads, cost, outcome, not_ssf)
+
+
+def _check_conservation(trait: TraitOutput, n_selected: int) -> None:
+    """Variants selected = rows written + excluded by reason."""
+    if trait.n_tested + trait.n_excluded != n_selected:
+        raise NumericalError(
+            "E902",
+            f"trait {trait.name}: {trait.n_tested} tested and {trait.n_excluded} excluded variants "
+            f"do not add up to {n_selected}; please report this with the log",
+        )
+
+
+def _write_sidecar(
+    study: Study, trait: TraitOutput, plan: PlannedAnalysis, outputs: OutputSet, *, valid: bool
+) -> None:
+    facts = TableFacts(
+        trait=trait.name,
+        n_samples=plan.samples.n_samples,
+        covariates=plan.design.names[1:],
+        maf_limit=study.job.test.filters.maf,
+        software=f"lmmgwas {lmmgwas.__version__}",
+        valid=valid,
+    )
+    given = study.job.description
+    about = StudyDescription(given.genome_build, given.ancestry, given.trait_description)
+    table = outputs.temporary(trait.files.table)
+    text = format_sidecar(table, trait.files.table.name, facts, about)
+    outputs.write_text(trait.files.sidecar, text)
+
+
+def finish(
+    study: Study,
+    results: Sequence[TraitResult],
+    journal: Journal,
+    log: Logbook,
+    outputs: OutputSet,
+    workspace: Workspace,
+) -> None:
+    """Name the tables, then draw, then name plots and manifest."""
+    samples = study.job.run.path(".samples.tsv")
+    frame = study.flow.table.to_csv(sep="\t", index=False, lineterminator="\n")
+    outputs.write_text(samples, frame)
+    workspace.require_lock()
+    rows = {result.output.files.table: result.output.n_tested for result in results}
+    written = describe_outputs(outputs, rows)
+    outputs.commit()
+    for result in results:
+        _draw(study, result, log, outputs)
+    written += describe_outputs(outputs)
+    manifest = manifest_of(study, results, journal.inputs, log)
+    final = study.job.run.path(".run.json")
+    content = {**manifest, "outputs": written, "study": journal.key}
+    outputs.write_text(final, format_manifest(content))
+    workspace.require_lock()
+    outputs.commit()
+    log.say(f"Results: {study.job.run.out}.*   ({log.seconds():.1f} s)")
+
+
+def _draw(study: Study, result: TraitResult, log: Logbook, outputs: OutputSet) -> None:
+    suggestive = suggestive_line(study.threshold, len(study.variants), is_human=study.is_human)
+    lines = (study.threshold, suggestive)
+    trait, plots = result.output, study.job.plots
+    with log.stage(f"plots of {trait.name}"):
+        draw_plots(trait, study.variants, result.leads, result.whole, lines, plots, outputs, log)
