@@ -22,8 +22,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lmmgwas.errors import FileAccessError, FormatError, MismatchError, Problem
-from lmmgwas.io.text import read_text, shown
+from lmmgwas.errors import FileAccessError, FormatError, MismatchError
+from lmmgwas.io.grm_ids import read_grm_ids
+from lmmgwas.io.text import read_text
 from lmmgwas.io.writing import write_error
 from lmmgwas.model.grm import Grm, PackedPart
 from lmmgwas.model.spectrum import SpectralDecomposition
@@ -33,9 +34,11 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class GrmPaths:
-    """The names of a GRM set's files."""
+    """The names of a GRM set's files; of a matrix in another format, `source` and `names`."""
 
     prefix: Path
+    source: Path | None = None  # where the whole matrix was read from
+    names: Path | None = None  # where its samples were
 
     def _with(self, suffix: str) -> Path:
         return self.prefix.with_name(self.prefix.name + suffix)
@@ -48,10 +51,12 @@ class GrmPaths:
     @property
     def ids(self) -> Path:
         """PREFIX.grm.id."""
-        return self._with(".grm.id")
+        return self.names or self._with(".grm.id")
 
     def values(self, group: str | None) -> Path:
         """The triangle of the whole set (None) or of one group."""
+        if group is None and self.source is not None:
+            return self.source
         return self._with(".grm.bin" if group is None else f".chr{safe_label(group)}.grm.bin")
 
     def counts(self, group: str | None) -> Path:
@@ -61,6 +66,15 @@ class GrmPaths:
     def eigen(self, group: str | None) -> Path:
         """The kept decomposition without `group` (None: with all)."""
         return self._with(".eigen.npy" if group is None else f".chr{safe_label(group)}.eigen.npy")
+
+    def existing(self) -> list[Path]:
+        """Return the files of the set that are there: matrices, counts, IDs, manifest."""
+        start, ends = f"{self.prefix.name}.", (".bin", ".id", ".json")
+        return sorted(
+            path
+            for path in self.prefix.parent.iterdir()
+            if path.name.startswith(start) and ".grm" in path.name and path.name.endswith(ends)
+        )
 
     @property
     def eigenvec(self) -> Path:
@@ -142,30 +156,6 @@ class _Parts(Mapping[str, PackedPart]):
 
     def __len__(self) -> int:
         return len(self._sizes)
-
-
-def read_grm_ids(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return FID and IID of PREFIX.grm.id."""
-    file = read_text(path)
-    fields = [line.split() for line in file.lines()]
-    if fields and not file.body.endswith(b"\n"):
-        message = f"the last line, {shown(' '.join(fields[-1]))}, has no line end: was the file"
-        remedy = "cut short? An ID may lack its end; compare it, then end the file with a line end"
-        raise FormatError("E706", f"{message} {remedy}", f"{path}:{len(fields)}")
-    if not fields:
-        raise FormatError("E706", "lists no sample, expected FID and IID on each line", str(path))
-    wrong = [
-        Problem("E706", f"{len(f)} fields, expected FID and IID", f"{path}:{k}")
-        for k, f in enumerate(fields, 1)
-        if len(f) != 2
-    ]
-    if wrong:
-        raise FormatError.of(wrong)
-    fid = tuple("" if f[0] == "0" else f[0] for f in fields)
-    iid = tuple(f[1] for f in fields)
-    if len(set(zip(fid, iid, strict=True))) != len(iid):
-        raise FormatError("E301", "a sample is listed twice: which row is meant?", str(path))
-    return fid, iid
 
 
 def map_triangle(path: Path, n: int) -> NDArray[np.float32]:

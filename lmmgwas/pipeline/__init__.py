@@ -2,8 +2,8 @@
 
 Within this floor imports go along one line, left to right only:
 options -> logbook -> memory_check -> disk_check -> variant_checks -> inputs -> id_causes ->
-grm_room -> matching -> join -> flow -> sample_checks -> grm_checks ->
-condition -> pca_run -> grm_sums -> grm_cells -> grm_run -> trait_rows ->
+grm_room -> matching -> join -> flow -> sample_checks -> grm_checks -> given_grm ->
+grm_convert -> condition -> pca_run -> grm_sums -> grm_cells -> grm_run -> trait_rows ->
 group_shards -> parts -> journal -> grm_parts -> kept_grm -> relatedness -> plan ->
 conservation -> trait_output -> pictures -> tile_reader -> reread -> self_check_run ->
 scan_tiles -> scan_calibrated -> scan_keeper -> scan_plan -> kept_fits -> scan_run -> study ->

@@ -13,7 +13,6 @@ import numpy as np
 
 from lmmgwas.errors import DegenerateError, FileAccessError
 from lmmgwas.io.atomic import OutputSet
-from lmmgwas.io.grm_files import open_grm
 from lmmgwas.model.genotypes import Variants
 from lmmgwas.model.grm import MIN_LOCO_VARIANTS, Grm, check_loco
 from lmmgwas.model.run_size import RunSize
@@ -118,7 +117,7 @@ def _require_room(study: Study, given: Grm | None, log: Logbook) -> None:
 
 def _given_grm(grm: PlannedGrm | None) -> Grm | None:
     """The GRM on disk, mapped, where there is one."""
-    return None if grm is None or grm.prefix is None else open_grm(grm.prefix)[0]
+    return None if grm is None or grm.prefix is None else grm.given()[0]
 
 
 def _require_loco(planned: PlannedGrm, given: Grm | None, tested: tuple[str, ...]) -> None:

@@ -133,12 +133,8 @@ def inputs_of(study: Study) -> list[Path]:
     optional += [study.job.test.choice.extract, study.job.test.choice.exclude]
     optional += [study.job.grm.choice.extract, study.job.grm.choice.exclude]
     paths = [*study.genotypes.source.paths(), tables.pheno, *(p for p in optional if p)]
-    if study.grm is not None and study.grm.prefix is not None:
-        name = study.grm.prefix.name
-        folder = study.grm.prefix.parent
-        paths += sorted(
-            p for p in folder.iterdir() if p.name.startswith(f"{name}.") and ".grm" in p.name
-        )
+    if study.grm is not None:
+        paths += study.grm.files()
     if study.grm is not None and study.grm.task is not None:
         paths += study.grm.task.genotypes.source.paths()
     return paths

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from lmmgwas.errors import DegenerateError, MismatchError
 from lmmgwas.io.grm_files import GrmPaths, open_grm, read_eigen
-from lmmgwas.model.grm import Grm, centre_and_scale, check_loco, loco_triangle, require_groups
+from lmmgwas.io.grm_reading import ForeignGrm
+from lmmgwas.model.grm import Grm, centre_and_scale, loco_triangle, require_groups
 from lmmgwas.model.spectrum import SpectralDecomposition, matches
 from lmmgwas.model.variant_tests import VarianceKind
+from lmmgwas.pipeline.given_grm import open_given
 from lmmgwas.pipeline.grm_checks import GivenGrm, check_definite, check_given_grm, require_finite
 from lmmgwas.pipeline.grm_run import plan_grm
 from lmmgwas.pipeline.grm_sums import GrmTask
@@ -34,7 +36,26 @@ class PlannedGrm:
 
     row_of: NDArray[np.int64]  # (N,) GRM row of each sample of the .fam, -1 where it has none
     task: GrmTask | None
-    prefix: Path | None  # of a set on disk
+    prefix: Path | None  # of a set on disk, or the file in another format
+    foreign: ForeignGrm | None = None  # what that file holds
+
+    def given(self) -> tuple[Grm, dict[str, Any] | None]:
+        """Return the GRM on disk, mapped, and its manifest; there is one where there is no task."""
+        if self.foreign is not None:
+            return self.foreign.grm, None
+        return open_grm(self.prefix or Path())
+
+    def files(self) -> list[Path]:
+        """Return the files of the GRM on disk; none where it must be built."""
+        if self.foreign is not None:
+            return self.foreign.files
+        return [] if self.prefix is None else GrmPaths(self.prefix).existing()
+
+    def paths(self) -> GrmPaths:
+        """Return the names of the GRM's files on disk."""
+        if self.foreign is not None:
+            return self.foreign.paths
+        return GrmPaths(self.prefix or Path())
 
     @property
     def present(self) -> NDArray[np.bool_]:
@@ -87,18 +108,15 @@ def plan_relatedness(job: AssocJob, genotypes: Genotypes, log: Logbook) -> Plann
     """Open or plan the GRM; None for `--h2 0`, which needs none unless one is given."""
     n = len(genotypes.samples)
     if job.model.grm is not None:
-        grm, manifest = open_grm(job.model.grm)
-        kind = "with per-chromosome parts" if grm.parts else "whole matrix only, float32"
-        log.say(f"GRM: {job.model.grm} ({len(grm.iid):,} samples, {kind})")
-        if manifest is None and job.model.loco and job.model.h2 != 0.0:
-            check_loco(grm, ("?",))  # raises: a plain GRM has no parts
-        where = str(GrmPaths(job.model.grm).ids)
-        row_of = match_grm(genotypes.index, n, grm.fid, grm.iid, where)
+        needs_parts = job.model.loco and job.model.h2 != 0.0
+        found = open_given(job.model.grm, genotypes.samples, job.run, log, needs_parts=needs_parts)
+        grm, paths = found.grm, found.paths
+        row_of = match_grm(genotypes.index, n, grm.fid, grm.iid, str(paths.ids))
         if job.model.h2 != 0.0:
-            given = GivenGrm(grm, manifest, GrmPaths(job.model.grm), _used_rows(row_of))
+            given = GivenGrm(grm, found.manifest, paths, _used_rows(row_of))
             refits = job.model.variance is VarianceKind.PER_VARIANT
             check_given_grm(given, row_of, genotypes, job.run.threads, log, refits=refits)
-        return PlannedGrm(row_of, None, job.model.grm)
+        return PlannedGrm(row_of, None, paths.prefix, found.foreign)
     if job.model.h2 == 0.0:
         return None
     built_from = genotypes
@@ -159,10 +177,9 @@ def opened(
 ) -> Iterator[Relatedness]:
     """Build the set if need be, open it, and remove afterwards what was built for the run."""
     if planned.task is None:
-        prefix = planned.prefix or Path()
-        grm, manifest = open_grm(prefix)
+        grm, manifest = planned.given()
         _look_at_samples(planned, grm, job, log)
-        given = Relatedness(grm, manifest, GrmPaths(prefix), job.run.threads)
+        given = Relatedness(grm, manifest, planned.paths(), job.run.threads)
         try:
             yield given
         except MismatchError:  # parts that do not add up: NaN never does, and has a place
