@@ -8,18 +8,18 @@ in memory: for n = 20,000 a block of rows takes 250 MiB.
 """
 
 import math
+import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
-from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from lmmgwas.errors import FormatError, MismatchError
-from lmmgwas.io.text import access_error, file_identity
+from lmmgwas.io.text import access_error, file_identity, shown
 from lmmgwas.io.writing import write_error
 from lmmgwas.model.grm import Packed
 
@@ -31,6 +31,15 @@ ASYMMETRY = 1e-6
 COARSEST = 0.02
 """Of the mean diagonal: numbers printed with two digits behind the point may differ by as much;
 where even that is coarser, as in a matrix of integers, halves that differ are not one matrix."""
+
+_LONGEST_HEADER = 10_000
+_ITEM = re.compile(
+    r"'(descr|fortran_order|shape)': *"
+    r"('[<>=|][A-Za-z][0-9]{1,4}'|True|False|\([0-9, ]{1,200}\)|\(\))"
+)
+_HEADER = re.compile(rf"\{{ *(?:{_ITEM.pattern},? *){{3}}\}} *\n?")
+
+_ROWS_LOOKED_AT, _LEAST_ROWS = 64, 3
 
 _ROWS = 512  # of a square matrix, read and packed at a time
 
@@ -145,12 +154,33 @@ def open_rel(path: Path, n: int) -> tuple[Square | Packed, str]:
         )
     kind, count, words = layouts[size]
     try:
+        if count == triangle:
+            _refuse_cut(path, size, n)
         values = np.memmap(path, dtype=kind, mode="r", shape=(count,))
     except OSError as error:
         raise access_error(path, error) from error
     if count == square:
         return Square(values.reshape(n, n), str(path), zero_above=True), words
     return values, words
+
+
+def _refuse_cut(path: Path, size: int, n: int) -> None:
+    """Raise FormatError (E707) where a square was cut to what happens to be a triangle's size."""
+    for kind, item in (("<f8", 8), ("<f4", 4)):
+        rows = min(size // (item * n), _ROWS_LOOKED_AT)
+        if size >= item * n * n or rows < _LEAST_ROWS:
+            continue
+        begun = np.fromfile(path, kind, rows * n).reshape(rows, n)[:, :rows]
+        low = np.tril_indices(rows, -1)
+        below, above = begun[low], begun.T[low]
+        twice = np.array_equal(below, above) or not above.any()
+        if twice and begun.diagonal().all() and np.unique(below).size >= _LEAST_ROWS:
+            raise FormatError(
+                "E707",
+                f"has {size} bytes, but begins as a square matrix of {8 * item}-bit numbers, "
+                f"which has {item * n * n} for {n} samples: copy the file again",
+                str(path),
+            )
 
 
 def _likely_samples(size: int, n: int) -> str:
@@ -174,36 +204,63 @@ def open_npy(path: Path, n: int) -> tuple[Square, str]:
 
     Raises FormatError (E719), MismatchError (E717) where the number of samples is another.
     """
+    size = file_identity(path)[0]
     try:
-        values = open_memmap(path, mode="r")
+        with path.open("rb") as stream:
+            kind, by_columns, shape, offset = _read_header(stream, str(path))
     except OSError as error:
         raise access_error(path, error) from error
-    except (ValueError, EOFError, SyntaxError, TypeError, OverflowError) as error:
-        reason = str(error).split("\n")[0]
+    if kind[1:] not in ("f4", "f8"):
         raise FormatError(
-            "E719", f"cannot be read as an array ({reason}): was it cut short?", str(path)
-        ) from error
-    if values.dtype.kind != "f" or values.dtype.itemsize not in (4, 8):
-        raise FormatError(
-            "E719", f"holds {values.dtype}, expected float32 or float64: convert it", str(path)
+            "E719", f"holds numbers of type {kind}, expected float32 or float64", str(path)
         )
-    shape = " x ".join(map(str, values.shape))
-    if values.ndim != 2 or values.shape[0] != values.shape[1]:
+    dimensions = " x ".join(map(str, shape))
+    if len(shape) != 2 or shape[0] != shape[1]:
         raise FormatError(
-            "E719", f"has the shape {shape}, expected the whole square matrix", str(path)
+            "E719", f"has the shape {dimensions}, expected the whole square matrix", str(path)
         )
-    expected = values.offset + values.nbytes
-    if (size := file_identity(path)[0]) != expected:
+    item, rows = int(kind[2:]), shape[0]
+    if size != (expected := offset + item * rows * rows):
         raise FormatError(
-            "E719", f"has {size} bytes, its header says {expected}: is it one array?", str(path)
-        )
-    if values.shape[0] != n:
-        raise MismatchError(
-            "E717",
-            f"has {values.shape[0]} rows, its list of samples {n}: is that of another matrix?",
+            "E719",
+            f"has {size} bytes, expected {expected} for {dimensions} numbers: was it cut short, or "
+            "is it more than one array?",
             str(path),
         )
-    return Square(values, str(path)), f"square, {values.dtype.name}"
+    if rows != n:
+        raise MismatchError(
+            "E717",
+            f"has {rows} rows, its list of samples {n}: is that of another matrix?",
+            str(path),
+        )
+    order: Literal["F", "C"] = "F" if by_columns else "C"
+    values = np.memmap(path, dtype=kind, mode="r", offset=offset, shape=(n, n), order=order)
+    return Square(values, str(path)), f"square, float{8 * item}"
+
+
+def _read_header(stream: BinaryIO, path: str) -> tuple[str, bool, tuple[int, ...], int]:
+    """Return type, order, shape and place of the numbers of a .npy, versions 1 to 3.
+
+    NumPy's own reader evaluates the header; what it raises for a damaged one is not specified.
+    """
+    start = stream.read(12)
+    version = start[6] if start[:6] == b"\x93NUMPY" and len(start) == 12 else 0
+    if version not in (1, 2, 3):
+        raise FormatError("E719", "is no array of NumPy: save one with numpy.save", path)
+    offset = 10 if version == 1 else 12
+    length = int.from_bytes(start[8:offset], "little")
+    stream.seek(offset)
+    header = stream.read(min(length, _LONGEST_HEADER)).decode("latin-1")
+    items = dict(_ITEM.findall(header))
+    if _HEADER.fullmatch(header) is None or len(items) != 3:
+        raise FormatError(
+            "E719",
+            f"its header is not that of an array of numbers ({shown(header)}): was it damaged, or "
+            "does it hold records or objects?",
+            path,
+        )
+    shape = tuple(int(k) for k in re.findall("[0-9]+", items["shape"]))
+    return items["descr"].strip("'"), items["fortran_order"] == "True", shape, offset + length
 
 
 def packed_copy(matrix: Square | Packed, folder: Path) -> Packed:
