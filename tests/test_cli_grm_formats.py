@@ -168,6 +168,20 @@ def test_gemma_wants_all_of_its_fam(
     error(done, 4, "E717", "118 columns, the .fam 119 samples")
 
 
+def test_what_a_fam_is_read_for(kept: Path, study: Study, run_cli: RunCli, tmp_path: Path) -> None:
+    study.fid = ["0"] * N
+    files = study.write(tmp_path / "in")
+    typed = ("grm", "--fam", files.fam, "--out", tmp_path / "o", "--overwrite", "--convert")
+    done = run_cli(*typed, "gemma", "--grm", kept / "set")
+    assert done.exit_code == 0, done.stderr
+    assert "FID 0 of 118 samples was read as no FID" in done.stderr
+    assert (tmp_path / "o.cXX.txt").read_bytes() == (kept / "gemma/c.cXX.txt").read_bytes()
+    done = run_cli(*typed, "npy", "--grm", kept / "set")
+    assert done.exit_code == 0, done.stderr
+    assert f"Note: {files.fam} is not read: both formats name their samples" in done.stderr
+    assert (tmp_path / "o.npy.id").read_text() == (kept / "set.grm.id").read_text()
+
+
 @pytest.mark.parametrize(
     ("typed", "exit_code", "code", "words"),
     [
@@ -403,6 +417,18 @@ def test_samples_that_the_matrix_lacks(kept: Path, mine: Path, assoc: Assoc) -> 
     done = assoc("a", mine / "npy/c")
     assert done.exit_code == 0, done.stderr
     assert "[W311]" in done.stderr
+
+
+def test_what_is_doubtful_in_a_text_is_said(
+    mine: Path, expected: dict[str, bytes], assoc: Assoc, tmp_path: Path
+) -> None:
+    path = mine / "table/c.grm.tsv"
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n")[:-2])
+    done = assoc("a", path)
+    assert done.exit_code == 0, done.stderr
+    assert f"Note: {path}: Windows line ends" in done.stderr
+    assert f"[W401]: {path}: the last line has no line end" in done.stderr
+    assert files_of(tmp_path / "a/run") == expected
 
 
 # --- The programs themselves ------------------------------------------------------------------

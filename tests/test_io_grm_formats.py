@@ -179,6 +179,10 @@ def test_a_folder_is_no_prefix() -> None:
         find_grm(Path())
 
 
+def test_a_name_that_no_file_can_have(tmp_path: Path) -> None:
+    assert find_grm(tmp_path / ("a" * 300)).format == "gcta"  # whose files are then missed
+
+
 @pytest.mark.parametrize(
     ("text", "fid", "iid"),
     [
@@ -595,6 +599,7 @@ def test_asymmetry(form: str, difference: float, allowed: bool, tmp_path: Path) 
         (["1", "10", "0"], Digits(0, 2)),
         (["1.25e-05", "1.2"], Digits(7, 3)),
         (["1.5E3", "+2.25", ".5", "3."], Digits(2, 3)),
+        (["x", "0.5"], Digits(1, 1)),
         ([], Digits(0, 1)),
     ],
 )
@@ -628,6 +633,26 @@ def test_a_diagonal_matrix_is_symmetric(tmp_path: Path) -> None:
 def test_a_copy_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(FileAccessError, match=r"\[E112\].*temporary copy of the GRM"):
         mapped_copy([TRIANGLE], tmp_path / "no")
+
+
+@pytest.mark.parametrize("write", [write_gemma, write_rel, write_npy])
+def test_a_matrix_that_cannot_be_written(write: Callable[..., None], tmp_path: Path) -> None:
+    with pytest.raises(FileAccessError, match=r"\[E705\] writing .*/no/k failed") as caught:
+        write(tmp_path / "no" / "k", TRIANGLE, np.arange(N))
+    assert caught.value.exit_code == 7
+
+
+def test_a_matrix_that_cannot_be_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    put(tmp_path / "a.npy", b"")
+    (tmp_path / "a.npy").unlink()
+    (tmp_path / "a.npy").mkdir()
+    assert "this is a folder" in str(refused(tmp_path / "a.npy"))
+    path = put(tmp_path / "a.rel.bin", rel_bytes(K, "square", "d"))
+    monkeypatch.setattr(np, "memmap", refuse)
+    assert "[E110]" in str(refused(path))
 
 
 # --- What is written --------------------------------------------------------------------------
