@@ -108,13 +108,18 @@ def kernel(n: int = 60) -> np.ndarray:
     return Z.T @ Z / 300
 
 
+def look_for_twins(K: np.ndarray, rows: np.ndarray, log: Logbook) -> None:
+    grm = packed(K)
+    warn_of_twins(grm.whole.values, (grm.fid, grm.iid), rows, 1, log)
+
+
 def test_twins_are_named_up_to_twenty(log: Logbook, capsys: pytest.CaptureFixture[str]) -> None:
     K = kernel()
-    warn_of_twins(packed(K), np.arange(60), 1, log)
+    look_for_twins(K, np.arange(60), log)
     assert log.warnings == []
     Z = np.random.default_rng(1).standard_normal((300, 60))
     Z[:, 10:17] = Z[:, [9]]
-    warn_of_twins(packed(Z.T @ Z / 300), np.arange(60), 1, log)
+    look_for_twins(Z.T @ Z / 300, np.arange(60), log)
     (said,) = log.warnings
     assert said.startswith("28 pairs of samples")
     assert "F S9" not in said  # the manifest names nobody
@@ -127,9 +132,9 @@ def test_twins_are_named_up_to_twenty(log: Logbook, capsys: pytest.CaptureFixtur
 def test_twins_who_are_not_of_the_study_are_not_named(log: Logbook) -> None:
     K = kernel()
     K[5, 4] = K[4, 5] = 1.0
-    warn_of_twins(packed(K), np.delete(np.arange(60), 4), 1, log)
+    look_for_twins(K, np.delete(np.arange(60), 4), log)
     assert log.warnings == []
-    warn_of_twins(packed(K), np.arange(60), 1, log)
+    look_for_twins(K, np.arange(60), log)
     assert len(log.warnings) == 1
 
 

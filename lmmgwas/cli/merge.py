@@ -38,7 +38,15 @@ def command(**given: Any) -> None:
     from lmmgwas.pipeline.parts import find_parts
 
     parts = find_parts(Path(given["out"]), given.pop("what"))
-    asked = {**parts[0].given, "part": None, "nulls": None, "resume": False, **given}
+    asked = {
+        **parts[0].given,
+        "part": None,
+        "nulls": None,
+        "scheduler": None,
+        "workers": None,
+        "resume": False,
+        **given,
+    }
     job = grm_job(asked) if parts[0].kind == "grm" else study_job(asked)
     with session(job.run) as (log, outputs, workspace):
         run_merge(job, parts, log, outputs, workspace)

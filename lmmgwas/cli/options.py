@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from lmmgwas.pipeline.options import GenotypeOptions, GrmOptions, RunOptions, Share
+    from lmmgwas.pipeline.options import (
+        ClusterOptions,
+        GenotypeOptions,
+        GrmOptions,
+        RunOptions,
+        Share,
+    )
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _Decorator = Callable[[_Command], _Command]
@@ -219,7 +225,9 @@ def run_bundle(given: dict[str, Any], suffix: str = "") -> "RunOptions":
     from lmmgwas.numerics.threads import available_threads
     from lmmgwas.pipeline.options import RunOptions
 
-    threads = given["threads"] or available_threads()
+    cluster = _cluster(given)
+    share_of_machine = 1 if cluster is None else cluster.workers or 1
+    threads = given["threads"] or max(1, available_threads() // share_of_machine)
     verbosity = 0 if given["quiet"] else 2 if given["verbose"] or given["debug"] else 1
     share = share_of(given.get("part"))
     out = Path(given["out"])
@@ -238,4 +246,13 @@ def run_bundle(given: dict[str, Any], suffix: str = "") -> "RunOptions":
         verbosity=verbosity,
         arguments=tuple(sorted({**given, "threads": threads}.items())),
         share=share,
+        cluster=cluster,
     )
+
+
+def _cluster(given: dict[str, Any]) -> "ClusterOptions | None":
+    from lmmgwas.pipeline.options import ClusterOptions
+
+    if given.get("scheduler") is None and given.get("workers") is None:
+        return None
+    return ClusterOptions(given["scheduler"], given["workers"])

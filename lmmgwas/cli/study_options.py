@@ -81,7 +81,12 @@ _test_options = (
 )
 
 _grm_choice = (
-    click.option("--grm", metavar="PREFIX", help="A GRM. [default: built from the genotypes]"),
+    click.option(
+        "--grm",
+        metavar="PREFIX",
+        help="A GRM: prefix, or a file of GCTA, GEMMA, plink2, NumPy, or a table. [default: built "
+        "from the genotypes]",
+    ),
     click.option("--grm-bfile", metavar="PREFIX", help="Build the GRM from this genotype set."),
 )
 
@@ -172,6 +177,17 @@ study_options = bundled(
 
 
 divide_options = bundled(
+    click.option(
+        "--scheduler",
+        metavar="ADDRESS|FILE",
+        help="Use this Dask cluster: tcp://host:port, or the scheduler's file.",
+    ),
+    click.option(
+        "--workers",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Start a Dask cluster of N processes on this machine; --threads is then for each.",
+    ),
     part_option,
     click.option("--nulls", metavar="DIR", help="Take the null models from this folder."),
     click.option(

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from lmmgwas.errors import FormatError, MismatchError
 from lmmgwas.io.text import access_error, file_identity, shown
 from lmmgwas.io.writing import write_error
-from lmmgwas.model.grm import Packed
+from lmmgwas.model.grm_sum import Packed
 
 Array = NDArray[np.float64]
 

@@ -14,7 +14,8 @@ from lmmgwas.io.grm_ids import Ids, read_grm_ids
 from lmmgwas.io.grm_matrices import Square, open_npy, open_rel, packed_copy
 from lmmgwas.io.grm_text import read_gemma, read_table_matrix
 from lmmgwas.io.text import Remarks
-from lmmgwas.model.grm import Grm, Packed, PackedPart
+from lmmgwas.model.grm import Grm, PackedPart
+from lmmgwas.model.grm_sum import Packed
 
 
 @dataclass(frozen=True, slots=True, eq=False)

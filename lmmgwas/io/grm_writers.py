@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lmmgwas.io.grm_ids import Ids, ids_text
 from lmmgwas.io.writing import write_error
-from lmmgwas.model.grm import Packed
+from lmmgwas.model.grm_sum import Packed
 
 Indices = NDArray[np.int64]
 

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
+import secrets
 import struct
 from collections.abc import Sequence
 from functools import partial
@@ -40,7 +41,8 @@ class ShardWriter:
 
     def __init__(self, path: Path, key: str) -> None:
         self._path = path
-        self._temporary = path.with_name(f"{path.name}.tmp")
+        # Processes that do the same thing at the same time must not share it.
+        self._temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
         self._key = key
         self._hash = hashlib.sha256()
         self._index: list[list[int]] = []
@@ -157,6 +159,16 @@ class Shard:
         if n_bytes == 0:
             return np.empty(shape, dtype)
         return np.memmap(self.path, dtype=dtype, mode="c", offset=offset, shape=shape)
+
+
+def checksum(path: Path) -> str:
+    """Return the SHA-256 that a shard carries."""
+    try:
+        with path.open("rb") as stream:
+            stream.seek(-_HASH_BYTES, os.SEEK_END)
+            return stream.read().hex()
+    except OSError as error:
+        raise access_error(path, error) from error
 
 
 def _verify(path: Path) -> None:

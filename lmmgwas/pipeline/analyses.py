@@ -9,6 +9,7 @@ from lmmgwas.model.fitting import WhitenerCost
 from lmmgwas.model.grm import check_loco
 from lmmgwas.model.scan import ScanKind
 from lmmgwas.pipeline.conservation import check_grm_set
+from lmmgwas.pipeline.grm_run import Build
 from lmmgwas.pipeline.journal import Journal
 from lmmgwas.pipeline.kept_fits import KeptFits
 from lmmgwas.pipeline.logbook import Logbook
@@ -39,16 +40,19 @@ class PreparedAnalysis:
 
 
 @contextlib.contextmanager
-def relatedness_of(study: Study, journal: Journal, log: Logbook) -> Iterator[Relatedness | None]:
+def relatedness_of(
+    study: Study, journal: Journal, log: Logbook, build: Build | None = None
+) -> Iterator[Relatedness | None]:
     """The GRM of the run, where it has one: built, or opened and looked at.
 
-    That a given set adds up is asked once: of many parts the first one looks.
+    That a given set adds up is asked once: of many parts the first one looks. `build` may have
+    the sums made elsewhere.
     """
     if study.grm is None:
         yield None
         return
     share = study.job.run.share
-    with opened(study.grm, study.job, journal, log) as relatedness:
+    with opened(study.grm, study.job, journal, log, build) as relatedness:
         if study.grm.task is None and (share is None or share.part == 1):
             check_grm_set(relatedness.grm, study.job.run.threads)
         if study.job.model.loco and study.job.model.h2 != 0.0:

@@ -6,13 +6,15 @@ scan with (--save-nulls).
 
 import contextlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lmmgwas.errors import FileAccessError
 from lmmgwas.io.atomic import OutputSet
 from lmmgwas.io.workspace import Workspace
-from lmmgwas.pipeline.analyses import prepare, relatedness_of, require_finished
+from lmmgwas.pipeline.analyses import PreparedAnalysis, prepare, relatedness_of
+from lmmgwas.pipeline.cluster import connected
+from lmmgwas.pipeline.cluster_run import build_on, order_of, scan_on, with_grm
 from lmmgwas.pipeline.journal import Journal, refuse_unfinished
 from lmmgwas.pipeline.kept_fits import KeptFits
 from lmmgwas.pipeline.logbook import Logbook, Progress
@@ -38,6 +40,9 @@ def run_assoc(job: AssocJob, log: Logbook, outputs: OutputSet, workspace: Worksp
     journal = Journal.begin(workspace, outputs, job.run, describe_inputs(inputs_of(study)), log)
     if journal is None:
         return
+    if job.run.cluster is not None:
+        _run_on_cluster(study, journal, log, outputs, workspace)
+        return
     with relatedness_of(study, journal, log) as relatedness:
         if job.save_nulls is not None:
             _save_nulls(study, relatedness, journal, log)
@@ -52,6 +57,28 @@ def run_assoc(job: AssocJob, log: Logbook, outputs: OutputSet, workspace: Worksp
     workspace.require_lock()
     seal_part(job.run, journal.folder, "assoc", (journal.key, journal.facts), said)
     log.say(f"Part: {job.run.out}/   ({log.seconds():.1f} s)")
+
+
+def _run_on_cluster(
+    study: Study, journal: Journal, log: Logbook, outputs: OutputSet, workspace: Workspace
+) -> None:
+    """Run the study with its GRM, null models and tests computed by the workers of a cluster."""
+    run, order = study.job.run, order_of(study.job, journal)
+    if run.cluster is None:
+        raise ValueError("no cluster")
+    with (
+        folder_for(journal.scratch(run, "cluster")) as scratch,
+        connected(run.cluster, scratch, log) as cluster,
+        relatedness_of(study, journal, log, build_on(cluster, order)) as relatedness,
+        folder_for(journal.scratch(run, "spool")) as spool,
+    ):
+        order = with_grm(order, relatedness, study)
+
+        def compute(number: int, prepared: PreparedAnalysis) -> None:
+            scan_on(cluster, order, number, prepared, log)
+
+        results = analyse(study, relatedness, journal, spool, log, outputs, compute)
+        finish(study, results, journal, log, outputs, workspace)
 
 
 @contextlib.contextmanager
@@ -77,17 +104,18 @@ def analyse(
     spool: Path,
     log: Logbook,
     outputs: OutputSet,
+    before: Callable[[int, PreparedAnalysis], None] | None = None,
 ) -> list[TraitResult]:
     """Run every analysis, as far as it is not finished; write the tables of its traits.
 
-    Without the GRM that a study needs, all must be finished: MismatchError (E123).
+    `before` each analysis may finish it in another way.
     """
     results = []
     for number, plan in enumerate(study.plans):
         prepared = prepare(study, number, relatedness, journal, log)
         scan = prepared.scan
-        if relatedness is None and study.grm is not None:
-            require_finished(scan)
+        if before is not None:
+            before(number, prepared)
         progress = Progress(log, "scan", len(study.variants), quiet=study.job.run.verbosity == 0)
         scan_stretches(scan, scan.layout.everything(), progress, log)
         outcome = outcome_of(scan, log)

@@ -194,6 +194,21 @@ class AnalysisShards:
             writer.commit({"nulls": nulls, "n_grm": whole.n_grm})
         self._whole = path
 
+    def look_for_whole(self) -> None:
+        """Take the whole-genome null models that another process finished since."""
+        path = self._folders[0] / f"{self._number:04d}.whole.shard"
+        if self._whole is None and path.exists():
+            Shard.open(path, self._key)
+            self._whole = path
+
+    def take(self, stretch: Stretch) -> None:
+        """Count a stretch that another process finished, after a look at all of it.
+
+        Raises DamagedShardError.
+        """
+        Shard.open(self.path(stretch), self._key)
+        self._add(stretch, self.path(stretch))
+
     def gaps(self, wanted: Stretch) -> list[Stretch]:
         """Return what of a stretch is not finished."""
         gaps, at = [], wanted.first
@@ -205,9 +220,13 @@ class AnalysisShards:
 
     def begin(self, stretch: Stretch) -> GroupWriter:
         """Begin a stretch's shard."""
-        name = f"{self._number:04d}.{stretch.place:05d}.{stretch.first:09d}-{stretch.last:09d}"
-        path = self._folders[0] / f"{name}.shard"
+        path = self.path(stretch)
         return GroupWriter(ShardWriter(path, self._key), lambda: self._add(stretch, path))
+
+    def path(self, stretch: Stretch) -> Path:
+        """Return the shard of a stretch that this run writes."""
+        name = f"{self._number:04d}.{stretch.place:05d}.{stretch.first:09d}-{stretch.last:09d}"
+        return self._folders[0] / f"{name}.shard"
 
     def group(self, place: int, n_variants: int) -> GroupShard:
         """Return a group without gaps."""

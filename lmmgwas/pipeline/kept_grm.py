@@ -17,7 +17,7 @@ from lmmgwas.errors import FileAccessError
 from lmmgwas.io.atomic import OutputSet, write_whole
 from lmmgwas.io.grm_files import GrmPaths
 from lmmgwas.io.workspace import is_pointless
-from lmmgwas.pipeline.grm_run import build_grm
+from lmmgwas.pipeline.grm_run import Build, build_grm
 from lmmgwas.pipeline.grm_sums import GrmTask
 from lmmgwas.pipeline.journal import Journal
 from lmmgwas.pipeline.logbook import Logbook
@@ -29,9 +29,12 @@ _NOTE = "grm.json"
 
 @contextlib.contextmanager
 def grm_of_study(
-    task: GrmTask, run: RunOptions, journal: Journal, log: Logbook
+    task: GrmTask, run: RunOptions, journal: Journal, log: Logbook, build: Build | None = None
 ) -> Iterator[GrmPaths]:
-    """Yield the paths of the set, built now or by the run that is resumed."""
+    """Yield the paths of the set, built now or by the run that is resumed.
+
+    `build` may have it summed elsewhere.
+    """
     folder = journal.scratch(run, "grm")
     note = journal.folder / _NOTE
     checksums: _Checksums | None = None
@@ -39,7 +42,7 @@ def grm_of_study(
         if _is_whole(folder, note):
             log.say("Resumed: the GRM is finished")
         else:
-            _build(task, folder, run, log)
+            _build(task, folder, run, log, build)
             checksums = _Checksums(folder, note)
         yield GrmPaths(folder / "set")
     except BaseException as error:
@@ -52,7 +55,7 @@ def grm_of_study(
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _build(task: GrmTask, folder: Path, run: RunOptions, log: Logbook) -> None:
+def _build(task: GrmTask, folder: Path, run: RunOptions, log: Logbook, build: Build | None) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     try:
         folder.mkdir(mode=0o700)
@@ -61,7 +64,10 @@ def _build(task: GrmTask, folder: Path, run: RunOptions, log: Logbook) -> None:
             "E111", f"cannot write into {folder.parent}: {error.strerror}"
         ) from error
     with OutputSet(overwrite=False, durable=False) as files, log.stage("GRM"):
-        build_grm(task, GrmPaths(folder / "set"), files, log, quiet=run.verbosity == 0)
+        if build is None:
+            build_grm(task, GrmPaths(folder / "set"), files, log, quiet=run.verbosity == 0)
+        else:
+            build(task, GrmPaths(folder / "set"), files, log)
         files.commit()
 
 

@@ -80,7 +80,7 @@ class Logbook:
         if text in self.warnings:
             return  # traits with different samples meet the same thing again
         self.warnings.append(text)
-        self._write(f"Warning [{code}]: {named}", terminal=True)
+        self._write(f"Warning [{code}]: {named}", terminal=self._verbosity >= 0)
 
     def repeat(self, text: str) -> None:
         """Keep a warning that another process gave, unless it was given here, too."""

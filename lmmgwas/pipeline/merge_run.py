@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from lmmgwas.io.atomic import OutputSet
 from lmmgwas.io.workspace import Workspace
+from lmmgwas.pipeline.analyses import PreparedAnalysis, require_finished
 from lmmgwas.pipeline.assoc_run import analyse, folder_for
 from lmmgwas.pipeline.grm_parts import merge_grm
 from lmmgwas.pipeline.journal import Journal, refuse_unfinished
@@ -38,5 +39,9 @@ def run_merge(
     repeat(parts[0].said, log)
     log.say(f"Merging {len(parts)} parts")
     with folder_for(journal.scratch(job.run, "spool")) as spool:
-        results = analyse(study, None, journal, spool, log, outputs)
+        results = analyse(study, None, journal, spool, log, outputs, _require_finished)
         finish(study, results, journal, log, outputs, workspace)
+
+
+def _require_finished(number: int, prepared: PreparedAnalysis) -> None:
+    require_finished(prepared.scan)

@@ -192,6 +192,18 @@ class ModelOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class ClusterOptions:
+    """A Dask cluster: one that is there, or a local one of some workers."""
+
+    scheduler: str | None = None  # address, or the scheduler's file
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.scheduler is None) == (self.workers is None):
+            raise UsageError("E008", "give --scheduler or --workers, not both")
+
+
+@dataclass(frozen=True, slots=True)
 class RunOptions:
     """Where results go, and with what means."""
 
@@ -207,6 +219,7 @@ class RunOptions:
     verbosity: int = 1  # 0 quiet, 1 normal, 2 verbose
     arguments: tuple[tuple[str, object], ...] = ()  # as typed, with defaults, for the manifest
     share: Share | None = None  # None: all of the work; otherwise `out` is the part's own
+    cluster: ClusterOptions | None = None  # None: this process does it
 
     def __post_init__(self) -> None:
         try:
@@ -215,6 +228,8 @@ class RunOptions:
             raise UsageError(
                 "E010", "--out: the name is not UTF-8, and the metadata must name the table"
             ) from error
+        if self.cluster is not None and self.share is not None:
+            raise UsageError("E008", "--part is for runs without a cluster: leave one of them out")
         if self.threads < 1:
             raise UsageError("E002", f"--threads {self.threads} is out of range: give 1 or more")
         if self.block_size < 1:
@@ -278,6 +293,8 @@ class AssocJob:
     def __post_init__(self) -> None:
         if self.nulls is not None and self.save_nulls is not None:
             raise UsageError("E008", "give --nulls or --save-nulls, not both")
+        if self.save_nulls is not None and self.run.cluster is not None:
+            raise UsageError("E008", "a cluster fits null models itself: leave --save-nulls out")
         if self.nulls_of_genome and self.save_nulls is None:
             raise UsageError("E008", "--nulls-of says which null models --save-nulls saves")
         if self.nulls_of_genome and self.run.share is not None:

@@ -42,8 +42,11 @@ from lmmgwas.pipeline.trait_output import TraitFiles
 from lmmgwas.pipeline.variant_checks import say_nonautosomal
 
 
-def plan_study(job: AssocJob, log: Logbook, outputs: OutputSet) -> Study:
-    """Read all inputs and refuse what can be refused before the work."""
+def plan_study(job: AssocJob, log: Logbook, outputs: OutputSet | None) -> Study:
+    """Read all inputs and refuse what can be refused before the work.
+
+    Without `outputs` it is not asked whether the names of the results are free.
+    """
     _refuse_early(job)
     genotypes = open_genotypes(job.genotypes, log)
     check_sample_calls(genotypes, log)
@@ -52,7 +55,8 @@ def plan_study(job: AssocJob, log: Logbook, outputs: OutputSet) -> Study:
         extra = condition_covariates(genotypes, job.model.condition, log)
         tables = replace(tables, covariates=tables.covariates + extra)
     variants = choose_variants(genotypes.variants, job.test.choice, job.genotypes, log)
-    _require_free(job, tuple(tables.traits), variants, outputs)
+    if outputs is not None:
+        _require_free(job, tuple(tables.traits), variants, outputs)
     log.begin()
     if job.test.include_nonautosomal:
         say_nonautosomal(variants, log)

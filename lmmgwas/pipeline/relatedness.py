@@ -17,7 +17,7 @@ from lmmgwas.model.spectrum import SpectralDecomposition, matches
 from lmmgwas.model.variant_tests import VarianceKind
 from lmmgwas.pipeline.given_grm import open_given
 from lmmgwas.pipeline.grm_checks import GivenGrm, check_definite, check_given_grm, require_finite
-from lmmgwas.pipeline.grm_run import plan_grm
+from lmmgwas.pipeline.grm_run import Build, plan_grm
 from lmmgwas.pipeline.grm_sums import GrmTask
 from lmmgwas.pipeline.inputs import Genotypes, open_genotypes
 from lmmgwas.pipeline.join import match_grm
@@ -173,7 +173,7 @@ def require_loco_possible(planned: PlannedGrm, tested: tuple[str, ...]) -> None:
 
 @contextlib.contextmanager
 def opened(
-    planned: PlannedGrm, job: AssocJob, journal: Journal, log: Logbook
+    planned: PlannedGrm, job: AssocJob, journal: Journal, log: Logbook, build: Build | None = None
 ) -> Iterator[Relatedness]:
     """Build the set if need be, open it, and remove afterwards what was built for the run."""
     if planned.task is None:
@@ -186,7 +186,7 @@ def opened(
             given.require_finite()
             raise
         return
-    with grm_of_study(planned.task, job.run, journal, log) as paths:
+    with grm_of_study(planned.task, job.run, journal, log, build) as paths:
         grm, manifest = open_grm(paths.prefix)
         _look_at_samples(planned, grm, job, log)
         yield Relatedness(grm, manifest, paths, job.run.threads)

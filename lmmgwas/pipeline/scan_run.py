@@ -167,18 +167,21 @@ def _needs_whole_fit(layout: Layout, left: list[Stretch]) -> bool:
 
 def _whole(scan: Scan, log: Logbook, *, needs_fit: bool, save: KeptFits | None = None) -> "_Whole":
     """The whole-genome fits: as they were kept, or fitted now and kept."""
-    job, fits = scan.job, save or scan.fits
-    known = scan.shards.whole()
+    job, known = scan.job, scan.shards.whole()
+    if known is not None and not needs_fit and (save is None or save.has(GENOME)):
+        return _Whole(known.nulls, None, _matrix(job, None))
+    fits = save or scan.fits
     kept = None if fits is None else fits.find(GENOME)
-    if kept is None and (known is None or needs_fit or save is not None):
+    if kept is not None:
+        fit = _Fit(kept, _matrix(job, None))
+    else:
         with log.stage("null model, whole genome"):
             fit = _fit(job, None, [None] * len(job.analysis.traits))
         if save is not None:
-            save.keep(GENOME, fit.fitted)
-    elif kept is not None:
-        fit = _Fit(kept, _matrix(job, None))
-    else:
-        return _Whole(() if known is None else known.nulls, None, _matrix(job, None))
+            # Its matrices are wanted where the first groups are scanned under it.
+            light = replace(fit.fitted, rotations=())
+            under = _is_genome(scan.layout, scan.layout.batches[0])
+            save.keep(GENOME, fit.fitted if under else light)
     nulls = tuple(trait.null for trait in fit.fitted.traits)
     if known is None and save is None:
         scan.shards.keep_whole(WholeEnd(nulls, n_variants_grm(job, None)))

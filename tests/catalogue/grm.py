@@ -1,6 +1,6 @@
 """Section G, a GRM that the user gives: rows 113 to 122.
 
-Such GRMs come as GCTA's files; a matrix as text is read by no version yet.
+Such GRMs come as GCTA's files; other formats are the subject of test_cli_grm_formats.py.
 """
 
 from collections.abc import Callable, Sequence
