@@ -84,8 +84,8 @@ workflow LMMGWAS {
         LMMGWAS_NULLGENOME.out.nulls.map { _meta, folder -> folder },
         channel.fromList(partsOf(parts.nulls)),
     )
-    ch_nulls = LMMGWAS_NULLGENOME.out.nulls
-        .mix(LMMGWAS_NULLS.out.nulls)
+    ch_nulls = LMMGWAS_NULLS.out.nulls
+        .mix(LMMGWAS_NULLGENOME.out.nulls)
         .map { _meta, folder -> folder }
         .collect(sort: { folder -> folder.name })
 
