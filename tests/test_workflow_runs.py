@@ -174,15 +174,24 @@ def test_snakemake_on_a_cluster(tmp_path, programs, undivided):
 
 @needs_snakemake
 def test_snakemake_makes_again_what_a_change_touches(tmp_path, programs, undivided):
-    config = configuration(place(tmp_path), keep_parts=True, plots="none")
+    """Other options, then a part that is lost: over what an earlier state has left."""
+    shared = {"keep_parts": True, "plots": "none"}
+    config = configuration(place(tmp_path), options="--mac 10", **shared)
     snakemake(config, programs, "--cores", 2)
     without = {name: data for name, data in undivided[1].items() if name[-3:] not in ("png", "pdf")}
+    assert results(tmp_path / "results", "study") != without
+
+    said = snakemake(configuration(tmp_path, **shared), programs, "--cores", 2)
+    assert "rule grm_" not in said
+    assert said.count("rule null_part:") == N_PARTS
+    assert said.count("rule scan_part:") == N_PARTS
     expect_same(results(tmp_path / "results", "study"), without)
-    (tmp_path / "results" / "study.part-2-of-4" / ".snakemake_timestamp").unlink()
+
     shutil.rmtree(tmp_path / "results" / "study.part-2-of-4")
+    (tmp_path / "results" / "study.run.json").unlink()
     said = snakemake(config, programs, "--cores", 2)
     assert said.count("rule scan_part:") == 1
-    assert "rule grm_part:" not in said
+    assert "rule null_" not in said
     expect_same(results(tmp_path / "results", "study"), without)
 
 
@@ -230,6 +239,7 @@ def test_the_wrapper(tmp_path, programs):
     command = (SNAKEMAKE_PROGRAM, "--cores", 1, "--wrapper-prefix", f"file://{tmp_path}/")
     run((*command, "results/study.run.json"), tmp_path / "test", programs)
     data = tmp_path / "test" / "data"
+    (data / "own").mkdir()
     run(
         (
             *("lmmgwas", "assoc", "--bfile", "study", "--pheno", "pheno.tsv"),
