@@ -236,6 +236,24 @@ def test_the_source_does_nothing_that_is_banned(path: Path) -> None:
     assert not found, path
 
 
+def test_dask_is_imported_where_a_cluster_is_asked_for() -> None:
+    """Its transport is the one that may reach for a network; nothing else loads it."""
+    users = {}
+    for path in PACKAGE.rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        found = [node for node in ast.walk(tree) if _imports_dask(node)]
+        if found:
+            at_the_top = [node for node in tree.body if _imports_dask(node)]
+            users[str(path.relative_to(PACKAGE))] = len(at_the_top)
+    assert users == {"pipeline/cluster.py": 0}
+
+
+def _imports_dask(node: ast.AST) -> bool:
+    names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+    names += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
+    return any(name.split(".")[0] in ("dask", "distributed") for name in names)
+
+
 BAD = [
     *("import pickle", "from pickle import loads", "import joblib", "import dill as d"),
     *("import marshal", "import shelve", "import yaml\nyaml.load(s)", "from _pickle import load"),
