@@ -138,8 +138,9 @@ def fit_cholesky(
     if h2 is not None:
         optimum = _fixed(likelihood, h2)
     else:
-        few = trait.values.size < MIN_DRAFT_SAMPLES
-        draft = None if few else likelihood.draft()
+        n_samples = trait.values.size
+        few = n_samples < _FEW_SAMPLES
+        draft = None if n_samples < MIN_DRAFT_SAMPLES else likelihood.draft()
         try:
             # With few samples a chromosome less may bring another hill, and a grid costs nothing.
             optimum = _search(likelihood, None if few else start, slope, draft)
