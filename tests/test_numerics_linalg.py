@@ -164,7 +164,7 @@ def test_wrong_decomposition_is_noticed(
 ) -> None:
     honest = getattr(linalg, driver)
     if driver == "_robust_representations":
-        monkeypatch.setattr(linalg, "_EVD_MAX_N", 19)
+        monkeypatch.setattr(linalg, "EVD_MAX_N", 19)
     monkeypatch.setattr(linalg, driver, lambda K: spoiled(*honest(K), how))
     with pytest.raises(ArithmeticError, match="does not reproduce"):
         symmetric_eigen(positive(20))
@@ -172,7 +172,7 @@ def test_wrong_decomposition_is_noticed(
 
 @pytest.mark.parametrize("n", SIZES)
 def test_eigen_by_the_driver_for_large_matrices(monkeypatch: pytest.MonkeyPatch, n: int) -> None:
-    monkeypatch.setattr(linalg, "_EVD_MAX_N", 0)
+    monkeypatch.setattr(linalg, "EVD_MAX_N", 0)
     V = positive(n)
     S, U = symmetric_eigen(V.copy())
     # As for the other driver.

@@ -23,6 +23,7 @@ from lmmgwas.model.null_model import (
     grid_values,
 )
 from lmmgwas.model.samples import StandardTrait
+from lmmgwas.model.single_kernel import Kernel, is_large, refuse_decomposition
 from lmmgwas.model.spectrum import (
     SpectralDecomposition,
     decompose,
@@ -53,7 +54,7 @@ from lmmgwas.model.whitening import (
 )
 from lmmgwas.numerics.expansion import ExpandingReml
 from lmmgwas.numerics.likelihood import CholeskyReml
-from lmmgwas.numerics.linalg import NotPositiveDefiniteError, solve_lower
+from lmmgwas.numerics.linalg import EVD_MAX_N, NotPositiveDefiniteError, solve_lower
 from lmmgwas.numerics.optimise import Status
 from lmmgwas.numerics.refit import RotatedData
 
@@ -146,6 +147,12 @@ class Analysis:
         """Whether the full likelihood is maximised, too."""
         return self.test is not TestKind.WALD or self.variance is VarianceKind.PER_VARIANT
 
+    @property
+    def single_kernel(self) -> bool:
+        """Whether K is taken in float32: many samples, whose tests are in float32 as well."""
+        single = self.kind is WhitenerKind.CHOLESKY and self.precision is Precision.SINGLE
+        return single and is_large(self.X.shape[0])
+
 
 @dataclass(frozen=True, slots=True)
 class WhitenerCost:
@@ -153,11 +160,12 @@ class WhitenerCost:
 
     spectral: float
     cholesky: float
+    decomposable: bool = True  # False beyond what LAPACK's integers count
 
     @property
     def kind(self) -> WhitenerKind:
-        """The cheaper one."""
-        cheaper = self.spectral < self.cholesky
+        """The cheaper one that can be had."""
+        cheaper = self.decomposable and self.spectral < self.cholesky
         return WhitenerKind.SPECTRAL if cheaper else WhitenerKind.CHOLESKY
 
 
@@ -175,12 +183,12 @@ def whitener_cost(
     fits = n_groups + 1
     spectral = (0.0 if kept else 9.0 * n**3 * fits) + n * n * m
     cholesky = n_traits * (6.0 * n**3 * fits + 0.7 * n * n * m)
-    return WhitenerCost(spectral / 1e9, cholesky / 1e9)
+    return WhitenerCost(spectral / 1e9, cholesky / 1e9, kept or n_samples <= EVD_MAX_N)
 
 
 def fit_group(
     analysis: Analysis,
-    K: Array,
+    K: Kernel,
     grm_scale: float,
     *,
     starts: Sequence[NullModel | None],
@@ -188,13 +196,17 @@ def fit_group(
 ) -> FittedGroup:
     """Fit all traits of an analysis under K (n, n), centred and scaled; may destroy K.
 
-    `starts` holds for each trait a fit under a similar K, or None. Where a Cholesky factorisation
-    fails (h2 near 1 under a singular K), the spectral route is taken instead.
+    K is in float64, or in float32 for Cholesky factors. `starts` holds for each trait a fit under
+    a similar K, or None. Where a Cholesky factorisation fails (h2 near 1 under a singular K), the
+    spectral route is taken instead.
+
+    Raises DegenerateError (E712) where that would take hours and memory that nobody planned.
     """
     if analysis.kind is WhitenerKind.CHOLESKY:
         try:
             return _fit_cholesky_group(analysis, K, grm_scale, starts)
-        except NotPositiveDefiniteError:
+        except NotPositiveDefiniteError as error:
+            refuse_decomposition(K, error)
             decomposition = None
     return _fit_spectral_group(analysis, decomposition or decompose(K, grm_scale))
 
@@ -209,7 +221,7 @@ def _fit_spectral_group(analysis: Analysis, decomposition: SpectralDecomposition
     precisions = [_safe_precision(analysis, trait.null) for trait in fitted]
     rotations = tuple(
         SharedRotation(
-            SpectralRotation(_cast(decomposition.U, precision)),
+            SpectralRotation(np.ascontiguousarray(decomposition.U, dtype=precision.dtype)),
             tuple(k for k, own in enumerate(precisions) if own is precision),
             precision,
         )
@@ -282,7 +294,7 @@ def _test(
 
 
 def _fit_cholesky_group(
-    analysis: Analysis, K: Array, grm_scale: float, starts: Sequence[NullModel | None]
+    analysis: Analysis, K: Kernel, grm_scale: float, starts: Sequence[NullModel | None]
 ) -> FittedGroup:
     """One factorisation of V for each trait."""
     fitted: list[FittedTrait] = []
@@ -303,7 +315,7 @@ _FactoredTrait = tuple[NullModel, WhitenedTrait, NDArray[Any], Precision, NullVe
 def _expand_trait(
     analysis: Analysis,
     trait: StandardTrait,
-    K: Array,
+    K: Kernel,
     grm_scale: float,
     start: NullModel | None,
 ) -> _FactoredTrait | None:
@@ -336,7 +348,7 @@ def _expand_trait(
 def _factor_trait(
     analysis: Analysis,
     trait: StandardTrait,
-    K: Array,
+    K: Kernel,
     grm_scale: float,
     start: NullModel | None,
 ) -> _FactoredTrait:
@@ -351,7 +363,8 @@ def _factor_trait(
     Py = solve_lower(L, whitened.dots[:, 0], transposed=True)
     VX = solve_lower(L, columns[:, 1:], transposed=True)
     vectors = NullVectors(analysis.X, Py, VX, null.h2, whitened)
-    return null, whitened, _cast(L, precision), precision, vectors
+    L = np.ascontiguousarray(L, dtype=precision.dtype)
+    return null, whitened, L, precision, vectors
 
 
 def fit_without_relatedness(analysis: Analysis) -> FittedGroup:
@@ -379,10 +392,6 @@ def _safe_precision(analysis: Analysis, null: NullModel) -> Precision:
     (1 - h2)^(-1/2): measured 1e-5 in -log10 p at h2 = 0.99, 1e-3 at the upper end.
     """
     return Precision.DOUBLE if null.h2 > _SINGLE_H2_MAX else analysis.precision
-
-
-def _cast(matrix: Array, precision: Precision) -> NDArray[Any]:
-    return np.ascontiguousarray(matrix, dtype=precision.dtype)
 
 
 def suggested_starts(whole: Sequence[NullModel]) -> list[NullModel | None]:

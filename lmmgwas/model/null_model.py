@@ -218,6 +218,7 @@ def fit_expanding(
         optimum = ascend_from(expanding, start)
     else:
         optimum = ascend(expanding)
+        expanding.release()  # one matrix less beside the float64 one; `factor` makes it anew
         optimum = None if optimum is None else polish(optimum, likelihood())
     if optimum is None:
         return None

@@ -2,6 +2,6 @@
 
 Within this floor imports go along one line, left to right only:
 processor -> threads -> limits -> speed -> parallel -> jit -> hashing -> kernels -> triangle
--> blas -> linalg -> likelihood
+-> panels -> blas -> linalg -> symmetric -> likelihood
 -> expansion -> optimise -> ascend -> refit -> hwe -> tails -> extremes.
 """

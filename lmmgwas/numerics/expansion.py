@@ -22,6 +22,7 @@ series and the probes leave open; where it is too large, the caller expands agai
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,9 +38,11 @@ from lmmgwas.numerics.linalg import (
     solve_lower_rows,
 )
 from lmmgwas.numerics.parallel import over_triangle
+from lmmgwas.numerics.symmetric import times_rows
 
 Array = NDArray[np.float64]
 Single = NDArray[np.float32]
+Real = NDArray[Any]
 
 _SEED = 20_261_121
 _N_PROBES = 32
@@ -125,7 +128,7 @@ class ExpandingReml:
 
     Parameters
     ----------
-    K : (n, n) float64, symmetric, both triangles filled, C order
+    K : (n, n) float64 or float32, symmetric, both triangles filled, C order; not changed
     y : (n,)
     X : (n, c) with orthonormal columns
     threads : for what BLAS does not do
@@ -134,13 +137,13 @@ class ExpandingReml:
     `CholeskyReml` in float64 must be taken.
     """
 
-    def __init__(self, K: Array, y: Array, X: Array, threads: int = 1) -> None:
+    def __init__(self, K: Real, y: Array, X: Array, threads: int = 1) -> None:
         n = y.size
         self._K = K
         self._W = np.vstack([y[None, :], X.T])  # (1 + c, n)
         self._dof = n - X.shape[1]
         self._threads = threads
-        self._V = np.empty((n, n), dtype=np.float32)
+        self._V: Single | None = None
         signs = np.random.default_rng(_SEED).integers(0, 2, size=(_N_PROBES, n))
         self._probes: Array = 2.0 * signs.astype(np.float64) - 1.0
 
@@ -151,11 +154,17 @@ class ExpandingReml:
 
     def factor(self, h2: float) -> Single:
         """Return L (n, n), lower triangle, of V at h2, in memory that the next call overwrites."""
+        if self._V is None:
+            self._V = np.empty(self._K.shape, dtype=np.float32)
         K, V = self._K, self._V
         over_triangle(
             V.shape[0], self._threads, lambda chunk: weigh_lower(K, h2, 1.0 - h2, chunk, V)
         )
         return cholesky_in_place(V)
+
+    def release(self) -> None:
+        """Let go of the matrix of float32 until the next factor."""
+        self._V = None
 
     def loglik(self, h2: float) -> float:
         """Return the restricted log-likelihood alone, to about 1e-5: n^3/3 operations."""
@@ -216,10 +225,10 @@ class ExpandingReml:
         return float(np.linalg.norm(residual)) <= _MAX_RESIDUAL * float(np.linalg.norm(self._W))
 
     def _times_v(self, rows: Array, h2: float) -> Array:
-        return h2 * (rows @ self._K) + (1.0 - h2) * rows
+        return h2 * times_rows(self._K, rows) + (1.0 - h2) * rows
 
     def _times_e(self, rows: Array) -> Array:
-        return np.asarray(rows @ self._K - rows)
+        return np.asarray(times_rows(self._K, rows) - rows)
 
     def _gram(self, M: Single, h2: float, Z0: Array) -> tuple[Array, ...]:
         """G_0 ... G_5. Only G_0 and G_1 need Z_0 to rounding: the others are damped by d^2."""

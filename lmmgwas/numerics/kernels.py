@@ -307,9 +307,7 @@ def mirror_lower(out: _F) -> None:
 
 
 @kernel
-def weigh_lower(
-    K: NDArray[np.float64], weight: float, ridge: float, chunk: tuple[int, int], out: _F
-) -> None:
+def weigh_lower(K: _F, weight: float, ridge: float, chunk: tuple[int, int], out: _F) -> None:
     """Write rows of the lower triangle of weight * K + ridge * I, in the type of out (n, n)."""
     for i in range(chunk[0], chunk[1]):
         for k in range(i):

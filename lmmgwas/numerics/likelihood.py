@@ -32,8 +32,10 @@ from lmmgwas.numerics.linalg import (
     inverse_norms_in_place,
     solve_lower,
 )
+from lmmgwas.numerics.symmetric import square_sum, times_columns
 
 Array = NDArray[np.float64]
+Real = NDArray[Any]
 
 H2_MAX = 1.0 - 1e-6
 """The upper end of h2: at 1 a centred K makes V singular."""
@@ -196,18 +198,20 @@ class CholeskyReml:
     """The restricted likelihood from V = L L': n^3/3 for a value, n^3 with the derivatives.
 
     Two n x n matrices are alive: K, which is not changed, and V. In float32 (`draft`) all of
-    it takes half the time; h2 is then good to about 1e-5, enough to start from.
+    it takes half the time; h2 is then good to about 1e-5, enough to start from. K may be float32
+    itself (n is large then, and memory short): V is float64 all the same.
 
     Parameters
     ----------
     K : (n, n) symmetric, both triangles filled, C order
     y : (n,)
     X : (n, c) with orthonormal columns
+    room : (n, n) where V is to be, and in what type; None for memory of its own, in float64
     """
 
-    def __init__(self, K: Array, y: Array, X: Array, *, draft: bool = False) -> None:
+    def __init__(self, K: Real, y: Array, X: Array, room: Real | None = None) -> None:
         self._K = K
-        self._V = np.empty(K.shape, dtype=np.float32 if draft else np.float64)
+        self._V: Real = np.empty(K.shape) if room is None else room
         self._y = y
         self._X = X
         self._dof = y.size - X.shape[1]
@@ -218,12 +222,15 @@ class CholeskyReml:
         return int(self._y.size)
 
     def draft(self) -> "CholeskyReml":
-        """Return the same likelihood in float32."""
-        return CholeskyReml(self._K, self._y, self._X, draft=True)
+        """Return the same likelihood in float32. It works in this one's V: they take turns."""
+        n = self._y.size
+        room = self._V.reshape(-1).view(np.float32)[: n * n].reshape(n, n)
+        return CholeskyReml(self._K, self._y, self._X, room)
 
     def factor(self, h2: float) -> NDArray[Any]:
         """Return L (n, n) of V at h2, in memory that the next call overwrites."""
-        np.multiply(self._K, h2, out=self._V, casting="same_kind")
+        # Of type float64, h2 makes it the type of the products, whatever that of K and V.
+        np.multiply(self._K, np.float64(h2), out=self._V, casting="same_kind")
         self._V.flat[:: self._y.size + 1] += 1.0 - h2
         return cholesky_in_place(self._V)
 
@@ -251,7 +258,7 @@ class CholeskyReml:
         L, r, Q, loglik = self._whiten(h2)
         back = solve_lower(L, np.column_stack([r, Q]), transposed=True)  # W'r = P y, and W'Q
         Py, WtQ = back[:, 0], back[:, 1:]
-        EPy = self._K @ Py - Py
+        EPy = times_columns(self._K, Py) - Py
         z = solve_lower(L, EPy)
         z -= Q @ (Q.T @ z)
         BQ = solve_lower(L, WtQ)  # B = W W', so that F = (I - B)/h2
@@ -271,13 +278,11 @@ class CholeskyReml:
     def _origin(self) -> RemlPoint:
         """At h2 = 0 nothing has to be factored: V = I, F = E = K - I."""
         r, Q, logdet_xvx = _project(self._y, self._X)
-        Er = self._K @ r - r
-        EQ = self._K @ Q - Q
+        Er = times_columns(self._K, r) - r
+        EQ = times_columns(self._K, Q) - Q
         QEQ = Q.T @ EQ
-        diagonal = self._K.diagonal()
-        norm_E = float(
-            np.einsum("ik,ik->", self._K, self._K) - 2.0 * diagonal.sum() + diagonal.size
-        )
+        diagonal = self._K.diagonal().astype(np.float64)
+        norm_E = square_sum(self._K) - 2.0 * float(diagonal.sum()) + diagonal.size
         outside = Er - Q @ (Q.T @ Er)
         moments = _Moments(
             rr=float(r @ r),

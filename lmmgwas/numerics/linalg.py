@@ -17,9 +17,12 @@ from lmmgwas.numerics.kernels import strict_lower_square_sum
 Array = NDArray[np.float64]
 Real = NDArray[Any]
 
-_EVD_MAX_N = 32_766
-"""Largest n whose workspace 1 + 6 n + 2 n^2 of ?syevd fits LAPACK's 32-bit integers."""
+EVD_MAX_N = 32_766
+"""Largest n whose workspace 1 + 6 n + 2 n^2 of ?syevd fits LAPACK's 32-bit integers.
 
+A run that would need a larger decomposition is refused before it begins (`model.run_size`). No
+other routine that is called here has a workspace that grows with n^2: potrf, potri, trsm, trmm,
+symm, syrk and gemm have none, and count their elements in 64 bits."""
 
 BLOCK = 4096
 """Rows of a block. LAPACK's own routines for a factor and an inverse are called up to twice as
@@ -122,6 +125,7 @@ def _inverse_by_blocks(L: Real, block: int) -> Real:
         rows = np.eye(stop - k, n - k, dtype=L.dtype)
         call("trsm", b"L", b"U", b"T", b"N", n - k, stop - k, 1.0, L[k:, k:], n, rows, n - k)
         L[k:, k:stop] = rows.T
+        del rows  # before the next are there
     for k in range(0, n, block):
         stop = min(k + block, n)
         L[k:stop, :stop] = L[k:, k:stop].T @ L[k:, :stop]
@@ -224,10 +228,12 @@ def symmetric_eigen(K: Array) -> tuple[Array, Array]:
     return nonsense without a word where its 32-bit workspaces overflow.
     """
     n = K.shape[0]
+    if K.dtype != np.float64:
+        raise TypeError("a decomposition is of a matrix in float64")
     probes = np.unique([0, n // 2, n - 1])
     picked = np.unique(np.linspace(0, n - 1, min(n, 16)).astype(np.int64))
     sample_rows = K[picked].copy()
-    S, U = _divide_and_conquer(K) if n <= _EVD_MAX_N else _robust_representations(K)
+    S, U = _divide_and_conquer(K) if n <= EVD_MAX_N else _robust_representations(K)
     residual = sample_rows @ U[:, probes] - U[np.ix_(picked, probes)] * S[probes]
     bound = 1e-9 * max(1.0, float(np.abs(S).max()))
     if not np.isfinite(S).all() or not np.abs(residual).max() <= bound:

@@ -13,6 +13,7 @@ from lmmgwas.errors import DegenerateError, MismatchError
 from lmmgwas.io.grm_files import GrmPaths, open_grm, read_eigen
 from lmmgwas.io.grm_reading import ForeignGrm
 from lmmgwas.model.grm import Grm, centre_and_scale, loco_triangle, require_groups
+from lmmgwas.model.single_kernel import single_matrix
 from lmmgwas.model.spectrum import SpectralDecomposition, matches
 from lmmgwas.model.variant_tests import VarianceKind
 from lmmgwas.pipeline.given_grm import open_given
@@ -72,13 +73,19 @@ class Relatedness:
     paths: GrmPaths
     threads: int = 1
 
-    def matrix(self, group: str | None, rows: NDArray[np.int64]) -> tuple[Array, float]:
+    def matrix(
+        self, group: str | None, rows: NDArray[np.int64], *, single: bool = False
+    ) -> tuple[NDArray[Any], float]:
         """Return K (n, n) without `group`, centred and scaled, and its grm_scale.
+
+        `single` is for K in float32 (`Analysis.single_kernel`), in half the memory.
 
         Raises DegenerateError: E702, with its place, for a value that is not finite.
         """
-        K = loco_triangle(self.grm, group, rows, self.threads)
         try:
+            if single:
+                return single_matrix(self.grm, group, rows, self.threads)
+            K = loco_triangle(self.grm, group, rows, self.threads)
             return K, centre_and_scale(K, self.threads)
         except DegenerateError:
             self.require_finite()
