@@ -360,7 +360,8 @@ def _fit(job: ScanJob, group: str | None, starts: list[NullModel | None]) -> _Fi
     if job.relatedness is None or job.analysis.kind is WhitenerKind.IDENTITY:
         return _Fit(fit_without_relatedness(job.analysis), None)
     rows = job.samples.grm_rows
-    K, grm_scale = job.relatedness.matrix(group, rows)
+    single = job.analysis.single_kernel and job.calibrated is None  # which needs K in float64
+    K, grm_scale = job.relatedness.matrix(group, rows, single=single)
     kept = None
     if job.analysis.kind is WhitenerKind.SPECTRAL:
         kept = job.relatedness.kept_decomposition(group, rows, K, grm_scale)
