@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from lmmgwas.model.grm_sum import GRM_TILE
 from lmmgwas.model.null_model import MIN_DRAFT_SAMPLES
 from lmmgwas.model.scan import scan_tile
+from lmmgwas.model.single_kernel import is_large
 from lmmgwas.model.whitening import Precision, WhitenerKind
 from lmmgwas.numerics.linalg import BLOCK
 
@@ -73,6 +74,7 @@ class Phase:
 
     name: str
     terms: tuple[Term, ...]
+    fallback: int = 0  # bytes, more than these where float32 does not carry V
 
     @property
     def size(self) -> int:
@@ -104,7 +106,7 @@ def after_each_other(
             Term(_KERNELS if fits else 0, "compiled kernels"),
             Term(_THREAD, "threads, and BLAS's buffers for them", threads),
         )
-        found.append(Phase(phase.name, terms))
+        found.append(Phase(phase.name, terms, phase.fallback))
     return tuple(found)
 
 
@@ -156,6 +158,12 @@ class StudySize:
     def workers(self) -> int:
         """How many tiles are tested at a time."""
         return self.lanes if self.lanes > 1 else self.threads
+
+    @property
+    def kernel_bytes(self) -> int:
+        """Bytes of an element of K, as `fitting.Analysis.single_kernel` decides."""
+        single = self.kind is WhitenerKind.CHOLESKY and self.precision is Precision.SINGLE
+        return _SINGLE if single and not self.calibrated and is_large(self.n) else _DOUBLE
 
 
 def lower_triangle(n: int, itemsize: int, page: int) -> int:
@@ -216,22 +224,25 @@ def study_phases(size: StudySize) -> tuple[Phase, ...]:
     )
     if size.kind is WhitenerKind.IDENTITY:
         return tests, finish
-    first = _step("the first null model", *_fit_terms(size, whole=True))
+    first = Phase("the first null model", _fit_terms(size, whole=True), _beyond(size, whole=True))
     if not size.n_fits:
         return first, tests, finish
-    fits = _of_lanes(size, _fit_terms(size, whole=False))
+    fits = (*_of_lanes(size, _fit_terms(size, whole=False)), waiting)
     # Groups follow each other: their fits find the heaps as the tests of others left them.
-    again = _step("null models without a chromosome", *fits, waiting)
+    beyond = size.lanes * _beyond(size, whole=False)
+    again = Phase("null models without a chromosome", fits, beyond)
     return first, tests, again, finish
 
 
-def fallback_bytes(size: StudySize) -> int:
-    """Return what LOCO fits take beyond their phase where float32 does not do.
+def _beyond(size: StudySize, *, whole: bool) -> int:
+    """Bytes that a fit takes beyond its terms where float32 does not do.
 
-    h2 below 0.1 or above 0.9: V is then factored in float64, beside its float32 draft.
+    h2 below 0.1 or above 0.9: V is then factored in float64, and its factor cast to float32. The
+    first fit has that V in any case, but not the factor beside it.
     """
-    falls = size.kind is WhitenerKind.CHOLESKY and size.n_fits > 0 and _expands(size)
-    return size.lanes * _DOUBLE * size.n * size.n if falls else 0
+    if size.kind is not WhitenerKind.CHOLESKY or not _expands(size):
+        return 0
+    return _square(size, _SINGLE if whole else _DOUBLE)
 
 
 def _step(name: str, *terms: Term) -> Phase:
@@ -258,23 +269,25 @@ def _rotation_bytes(size: StudySize) -> int:
 
 def _fit_terms(size: StudySize, *, whole: bool) -> tuple[Term, ...]:
     """What one fit takes; `whole` is the first, where float64 has the last word."""
-    terms = [Term(_square(size, _DOUBLE), "the GRM (n x n, float64)")]
-    if size.pairwise:
+    kept_in = "float32" if size.kernel_bytes == _SINGLE else "float64"
+    terms = [Term(_square(size, size.kernel_bytes), f"the GRM (n x n, {kept_in})")]
+    if size.pairwise and size.kernel_bytes == _DOUBLE:
         terms.append(Term(_square(size, _DOUBLE + 1), "the counts of its pairs (n x n)"))
     if size.kind is WhitenerKind.SPECTRAL:
         return (*terms, *_spectral_terms(size))
+    in_double = whole or not _expands(size)
+    beside = in_double and size.precision is Precision.SINGLE  # a V that is no trait's factor
     factor = _square(size, _rotation_bytes(size))
-    terms.append(Term(factor, "Cholesky factors, one for each trait (n x n)", size.n_traits))
+    # The last word in float64 is spoken before the trait's own factor is made.
+    n_factors = size.n_traits - int(beside and _expands(size))
+    terms.append(Term(factor, "Cholesky factors, one for each trait (n x n)", n_factors))
     rows = (_PROBES + size.n_covariates) * size.n * _DOUBLE
     terms.append(Term(rows, "y, X and probe vectors, solved", _PROBE_ARRAYS))
-    in_double = whole or not _expands(size)
-    if in_double and size.precision is Precision.SINGLE:
+    if beside:
         terms.append(Term(_square(size, _DOUBLE), "V in float64 (n x n)"))
-    if size.precision is Precision.DOUBLE and not size.fixed_h2:
-        terms.append(Term(_square(size, _SINGLE), "its float32 draft (n x n)"))
-    if size.n > 2 * BLOCK:
+    if size.n > 2 * BLOCK and not size.fixed_h2:
         block = BLOCK * size.n * (_DOUBLE if in_double else _SINGLE)
-        terms.append(Term(block, "blocks of the inverse (4,096 x n)", 2))
+        terms.append(Term(block, "a block of the inverse (4,096 x n)"))
     return tuple(terms)
 
 

@@ -10,12 +10,12 @@ from lmmgwas.model.memory import (
     Phase,
     StudySize,
     after_each_other,
-    fallback_bytes,
     grm_phases,
     reading_phase,
     study_phases,
 )
 from lmmgwas.model.whitening import Precision, WhitenerKind
+from lmmgwas.numerics.linalg import EVD_MAX_N
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +64,13 @@ class RunSize:
         phases = [reading_phase(self.text)]
         if self.grm is not None:
             phases += grm_phases(self.grm)
-        beyond = [0] * len(phases)
         for size in self.analyses:
-            own = study_phases(size)
-            phases += own
-            beyond += [fallback_bytes(size) if p.name.startswith("null models") else 0 for p in own]
+            phases += study_phases(size)
         kinds = {size.kind for size in self.analyses}
         fits = self.grm is not None or kinds != {WhitenerKind.IDENTITY}
         full = after_each_other(phases, self.threads, fits=fits)
         peak = max(phase.size for phase in full)
-        worst = max(phase.size + more for phase, more in zip(full, beyond, strict=True))
+        worst = max(phase.size + phase.fallback for phase in full)
         return MemoryEstimate(self.base, full, worst - peak)
 
     def with_samples(self, n: int) -> "RunSize":
@@ -87,6 +84,20 @@ class RunSize:
             for size in self.analyses
         )
         return replace(self, grm=grm, analyses=analyses)
+
+
+def too_many_for_eigenvectors(run: RunSize) -> int:
+    """Return the samples of a decomposition that is beyond LAPACK's integers; 0 for none.
+
+    Those of 32 bits count the elements of a workspace of 2 n^2 no further than EVD_MAX_N samples.
+    """
+    sizes = [
+        size.n for size in run.analyses if size.kind is WhitenerKind.SPECTRAL and not size.kept
+    ]
+    if run.grm is not None and run.grm.eigen:
+        sizes.append(run.grm.n)
+    largest = max(sizes, default=0)
+    return largest if largest > EVD_MAX_N else 0
 
 
 def most_samples(run: RunSize, limit: int) -> int:
@@ -130,6 +141,7 @@ def _changes(run: RunSize) -> Iterator[tuple[str, RunSize]]:
             (choice, f"--whitener {kind} --threads 1", {"kind": kind, "threads": 1})
             for kind in (WhitenerKind.CHOLESKY, WhitenerKind.SPECTRAL)
             if any(size.kind is not kind for size in run.analyses)
+            and (kind is WhitenerKind.CHOLESKY or run.n_samples <= EVD_MAX_N)
         ),
         (many_traits, f"--threads 1 with {one_trait}", {"threads": 1, "n_traits": 1}),
         (True, "--plots none, and `lmmgwas plot` later", {"plots": False}),

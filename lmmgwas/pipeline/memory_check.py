@@ -5,11 +5,16 @@ The estimate (`model.memory`) is held against every limit that is known, and the
 
 from pathlib import Path
 
-from lmmgwas.errors import LmmgwasError, OutOfMemoryError
+from lmmgwas.errors import LmmgwasError, OutOfMemoryError, UsageError
 from lmmgwas.io.joined import PLACEHOLDER, find_labels
 from lmmgwas.io.text import GZIP_MAGIC
 from lmmgwas.model.memory import GrmSize
-from lmmgwas.model.run_size import RunSize, most_samples, smaller_runs
+from lmmgwas.model.run_size import (
+    RunSize,
+    most_samples,
+    smaller_runs,
+    too_many_for_eigenvectors,
+)
 from lmmgwas.numerics.limits import (
     Counted,
     MemoryLimit,
@@ -17,6 +22,7 @@ from lmmgwas.numerics.limits import (
     memory_use,
     page_bytes,
 )
+from lmmgwas.numerics.linalg import EVD_MAX_N
 from lmmgwas.pipeline.logbook import Logbook
 from lmmgwas.pipeline.options import FileSet, GenotypeOptions, GrmOptions, RunOptions
 
@@ -64,8 +70,10 @@ def room_of(limit: MemoryLimit, size: RunSize, threads: int) -> int:
 def require_memory(size: RunSize, run: RunOptions, log: Logbook) -> None:
     """Raise OutOfMemoryError (E137) where the run does not fit; say what it will take.
 
-    Warns (W137) where --memory is more than there is.
+    Warns (W137) where --memory is more than there is. Raises UsageError (E008) where a matrix of
+    that size cannot be decomposed at all.
     """
+    _require_decomposable(size)
     estimate = size.estimate()
     found = _refuse(size, run)
     if found is None:
@@ -86,6 +94,20 @@ def require_memory(size: RunSize, run: RunOptions, log: Logbook) -> None:
             f"Note: should h2 come out below 0.1 or above 0.9, the null models take up to "
             f"{gibibytes(worst)}, and {gibibytes(room)} can be had, by {least.source}: "
             "--threads 1 takes less"
+        )
+
+
+def _require_decomposable(size: RunSize) -> None:
+    """Refuse eigenvectors of more samples than LAPACK counts."""
+    n = too_many_for_eigenvectors(size)
+    if n:
+        raise UsageError(
+            "E008",
+            f"the eigenvectors of a GRM of {n:,} samples cannot be had: LAPACK's workspace for "
+            f"them has 2 n^2 numbers, which its 32-bit integers count up to {EVD_MAX_N:,} samples. "
+            "Go without --test lrt, --test score, --variance per-variant, --whitener spectral and "
+            "--eigen, which need them: --test wald with --whitener cholesky is exact as well; or "
+            "keep fewer samples (--keep)",
         )
 
 
