@@ -35,6 +35,7 @@ class Case:
     traits: int = 1
     chromosomes: int = 22
     command: str = "assoc"
+    many: int = 0  # more samples than this are many (K in float32); 0: as it is
 
     @property
     def data(self) -> str:
@@ -76,6 +77,9 @@ CASES = (
     case("GRM alone", 6000, 20_000, "--threads 2", chromosomes=5, command="grm"),
     case("large, 1 thread", 6000, 20_000, f"{BARE} 1", chromosomes=5),
     case("large, 2 lanes", 6000, 20_000, f"{BARE} 2", chromosomes=5),
+    case("as if many", 6000, 4_000, f"{BARE} 2", chromosomes=2, many=4_000),
+    case("as if many, GRM given", 6000, 4_000, f"{BARE} 2 --grm GRM", chromosomes=2, many=4_000),
+    case("as if many, GRM given", 9000, 2_000, f"{BARE} 2 --grm GRM", chromosomes=2, many=4_000),
 )
 
 
@@ -104,7 +108,10 @@ def command_of(wanted: Case, folder: Path, out: Path) -> list[str]:
     if wanted.command == "assoc":
         tables = [str(prefix.with_suffix(s)) for s in (".pheno.tsv", ".covar.tsv")]
         inputs += ["--pheno", tables[0], "--covar", tables[1]]
-    return lmmgwas(wanted.command, *inputs, *options, "--overwrite", "--out", str(out))
+    command = lmmgwas(wanted.command, *inputs, *options, "--overwrite", "--out", str(out))
+    if wanted.many:
+        command[1:3] = [str(ROOT / "tests" / "large_run.py"), str(wanted.many)]
+    return command
 
 
 def anonymous(pid: int) -> int:

@@ -9,7 +9,7 @@ N samples of the genotype file, c covariates, q traits of an analysis, T rows of
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from lmmgwas.model.grm_sum import GRM_TILE
+from lmmgwas.model.grm_sum import GRM_TILE, row_tiles
 from lmmgwas.model.null_model import MIN_DRAFT_SAMPLES
 from lmmgwas.model.scan import scan_tile
 from lmmgwas.model.single_kernel import is_large
@@ -183,18 +183,29 @@ def reading_phase(text_bytes: int) -> Phase:
     )
 
 
+def _row_sums(n: int, page: int) -> int:
+    """Bytes of the sums of a chromosome: of each row tile a matrix of float32, one of float64.
+
+    What lies above the diagonal is never written in the first, and cleared in the second.
+    """
+    single = double = 0
+    for rows in row_tiles(n):
+        single += _SINGLE * rows.height * rows.first + lower_triangle(rows.height, _SINGLE, page)
+        double += _DOUBLE * rows.height * rows.last
+    return single + double
+
+
 def grm_phases(size: GrmSize) -> tuple[Phase, ...]:
     """Return the phases of a GRM set: its sums, and what is made of them."""
     n, twice = size.n, 2 if size.pairwise else 1
-    single = lower_triangle(n, _SINGLE, size.page)
-    double = lower_triangle(n, _DOUBLE, size.page)
+    triangle = n * (n + 1) // 2
     tile = GRM_TILE * n * _SINGLE
     phases = [
         _step(
             "building the GRM",
-            Term(single, "the float32 sum of a few tiles (n x n)", twice),
-            Term(double, "the float64 sums of a chromosome and of all (n x n)", 2 * twice),
-            Term(n * (n + 1) // 2 * _SINGLE, "triangles: one is made, one written", 2 * twice),
+            Term(_row_sums(n, size.page), "sums of a chromosome, float32 and float64", twice),
+            Term(triangle * _DOUBLE, "the sum of all, float64", twice),
+            Term(triangle * _SINGLE, "triangles: one is made, one written", 2 * twice),
             Term(tile, "tiles of standardised genotypes, read ahead", twice * _TILES_ALIVE),
             Term(GRM_TILE * size.n_file, "the calls of the tile that is being read", 3),
             Term(_MANIFEST_LINE * size.n_variants, "the lines of the digest of its variants"),

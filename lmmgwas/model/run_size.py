@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from lmmgwas.model.grm_sum import MAX_ROWS
 from lmmgwas.model.memory import (
-    MAX_LANE_SAMPLES,
     GrmSize,
     Phase,
     StudySize,
@@ -103,12 +103,13 @@ def too_many_for_eigenvectors(run: RunSize) -> int:
 def most_samples(run: RunSize, limit: int) -> int:
     """Return the largest number of samples whose peak is within so many bytes; 0 where none is.
 
-    Above MAX_LANE_SAMPLES groups are fitted one at a time, which takes less memory than two
-    a little below it.
+    A little above a multiple of MAX_ROWS a run takes less than a little below it: the GRM has
+    a row tile more, and from MAX_LANE_SAMPLES, which is one, groups are fitted one at a time.
     """
     n = run.n_samples
-    for low, high in ((MAX_LANE_SAMPLES + 1, n), (1, min(n, MAX_LANE_SAMPLES))):
-        if low > high or run.with_samples(low).estimate().peak > limit:
+    for start in range((n - 1) // MAX_ROWS * MAX_ROWS, -1, -MAX_ROWS):
+        low, high = start + 1, min(n, start + MAX_ROWS)
+        if run.with_samples(low).estimate().peak > limit:
             continue
         while low < high:
             middle = (low + high + 1) // 2

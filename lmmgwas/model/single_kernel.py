@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmmgwas.errors import DegenerateError, MismatchError
-from lmmgwas.model.grm import Grm, Packed, PackedPart
+from lmmgwas.model.grm import Grm, PackedPart
+from lmmgwas.model.grm_sum import Packed
 from lmmgwas.numerics.kernels import mirror_lower
 from lmmgwas.numerics.linalg import EVD_MAX_N, NotPositiveDefiniteError
 from lmmgwas.numerics.panels import add_counted_rows, add_packed_rows, centre_rows
