@@ -385,6 +385,6 @@ def test_no_eigenvectors_in_place_of_a_factor(
 
     monkeypatch.setattr("lmmgwas.model.fitting._fit_cholesky_group", no_factor)
     zeros = np.broadcast_to(dtype(0.0), (n, n))  # one number in memory
-    with pytest.raises(DegenerateError, match=f"E712.*leading minor 9.*{remedy}") as caught:
+    with pytest.raises(DegenerateError, match=f"E721.*leading minor 9.*{remedy}") as caught:
         fit_group(analysis_of(n), zeros, 1.0, starts=[])
     assert ("--whitener spectral" in str(caught.value)) == (n <= EVD_MAX_N)

@@ -200,7 +200,7 @@ def fit_group(
     a similar K, or None. Where a Cholesky factorisation fails (h2 near 1 under a singular K), the
     spectral route is taken instead.
 
-    Raises DegenerateError (E712) where that would take hours and memory that nobody planned.
+    Raises DegenerateError (E721) where that would take hours and memory that nobody planned.
     """
     if analysis.kind is WhitenerKind.CHOLESKY:
         try:

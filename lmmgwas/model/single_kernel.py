@@ -44,7 +44,7 @@ def is_large(n_samples: int) -> bool:
 
 
 def refuse_decomposition(K: Kernel, error: NotPositiveDefiniteError) -> None:
-    """Raise DegenerateError (E712) where V has no factor and K is too large for eigenvectors.
+    """Raise DegenerateError (E721) where V has no factor and K is too large for eigenvectors.
 
     They would take hours, and memory that nobody reckoned with.
     """
@@ -55,7 +55,7 @@ def refuse_decomposition(K: Kernel, error: NotPositiveDefiniteError) -> None:
     if n <= EVD_MAX_N:
         remedy += ", and --whitener spectral goes by eigenvectors, which takes hours"
     raise DegenerateError(
-        "E712",
+        "E721",
         f"the covariance of the {n:,} samples at the best h2, which is next to 1, has no Cholesky "
         f"factor ({error}), and no test can be made of it: are samples in the GRM twice, or has it "
         f"fewer variants than samples? {remedy}",

@@ -70,7 +70,7 @@ def room_of(limit: MemoryLimit, size: RunSize, threads: int) -> int:
 def require_memory(size: RunSize, run: RunOptions, log: Logbook) -> None:
     """Raise OutOfMemoryError (E137) where the run does not fit; say what it will take.
 
-    Warns (W137) where --memory is more than there is. Raises UsageError (E008) where a matrix of
+    Warns (W137) where --memory is more than there is. Raises UsageError (E015) where a matrix of
     that size cannot be decomposed at all.
     """
     _require_decomposable(size)
@@ -102,7 +102,7 @@ def _require_decomposable(size: RunSize) -> None:
     n = too_many_for_eigenvectors(size)
     if n:
         raise UsageError(
-            "E008",
+            "E015",
             f"the eigenvectors of a GRM of {n:,} samples cannot be had: LAPACK's workspace for "
             f"them has 2 n^2 numbers, which its 32-bit integers count up to {EVD_MAX_N:,} samples. "
             "Go without --test lrt, --test score, --variance per-variant, --whitener spectral and "
