@@ -9,12 +9,12 @@ the run. After a kill it stays; the next run cleans `files`, and decides about `
 """
 
 import contextlib
-import shutil
 from pathlib import Path
 from types import TracebackType
 
 from lmmgwas.errors import LmmgwasError, OutputExistsError
 from lmmgwas.io.lock import Lock
+from lmmgwas.io.writing import remove_tree
 
 _POINTLESS = (2, 3, 4, 5)
 """Exit codes of failures that the same command meets again: nothing is kept for a resumption."""
@@ -71,9 +71,9 @@ class Workspace:
     def _leave(self, *, keep: bool) -> None:
         if self._lock is None or not self._lock.is_held():
             return
-        shutil.rmtree(self.files, ignore_errors=True)
+        remove_tree(self.files)
         if self.owns_study and not (keep and self.is_worth_keeping()):
-            shutil.rmtree(self.study, ignore_errors=True)
+            remove_tree(self.study)
         self._lock.release()
         with contextlib.suppress(OSError):
             self.folder.rmdir()  # unless a study is kept in it
@@ -81,7 +81,7 @@ class Workspace:
 
 def _clear(folder: Path) -> None:
     """Remove a folder, or the link or file that is in its place."""
-    shutil.rmtree(folder, ignore_errors=True)
+    remove_tree(folder)
     with contextlib.suppress(OSError):
         folder.unlink()
 

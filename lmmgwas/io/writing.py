@@ -107,6 +107,17 @@ def _flush_once(path: Path) -> None:
         os.close(descriptor)
 
 
+def remove_tree(folder: Path) -> None:
+    """Remove a folder and what is in it, as far as that goes.
+
+    It is tried again: a file that could not be removed once may be the next moment.
+    """
+    for _ in range(_ATTEMPTS):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists() or folder.is_symlink():
+            return
+
+
 def rename(temporary: Path, final: Path) -> None:
     """Give a file its final name, and look that it is there.
 

@@ -5,13 +5,13 @@ scan with (--save-nulls).
 """
 
 import contextlib
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lmmgwas.errors import FileAccessError
 from lmmgwas.io.atomic import OutputSet
 from lmmgwas.io.workspace import Workspace
+from lmmgwas.io.writing import remove_tree
 from lmmgwas.pipeline.analyses import PreparedAnalysis, prepare, relatedness_of
 from lmmgwas.pipeline.cluster import connected
 from lmmgwas.pipeline.cluster_run import build_on, order_of, scan_on, with_grm
@@ -84,7 +84,7 @@ def _run_on_cluster(
 @contextlib.contextmanager
 def folder_for(path: Path) -> Iterator[Path]:
     """A folder that is new, and gone afterwards."""
-    shutil.rmtree(path, ignore_errors=True)
+    remove_tree(path)
     try:
         path.mkdir(mode=0o700)
     except OSError as error:
@@ -94,7 +94,7 @@ def folder_for(path: Path) -> Iterator[Path]:
     try:
         yield path
     finally:
-        shutil.rmtree(path, ignore_errors=True)
+        remove_tree(path)
 
 
 def analyse(

@@ -7,7 +7,6 @@ under the very same key; what differs is named.
 
 import hashlib
 import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from lmmgwas.errors import MismatchError, OutputExistsError
 from lmmgwas.io.atomic import OutputSet, write_whole
 from lmmgwas.io.workspace import Workspace
+from lmmgwas.io.writing import remove_tree
 from lmmgwas.model.chromosomes import Chromosome
 from lmmgwas.numerics.threads import blas_libraries
 from lmmgwas.pipeline.group_shards import AnalysisShards
@@ -144,7 +144,7 @@ class Journal:
 
 def _begin(workspace: Workspace, facts: dict[str, Any], *, overwrite: bool) -> None:
     """Begin an empty journal."""
-    shutil.rmtree(workspace.study, ignore_errors=True)
+    remove_tree(workspace.study)
     workspace.study.mkdir(mode=0o700)
     workspace.owns_study = True
     content = json.dumps({"facts": facts, "overwrite": overwrite}, indent=1)

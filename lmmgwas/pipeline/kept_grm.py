@@ -7,7 +7,6 @@ background once the set has its name.
 
 import contextlib
 import json
-import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from lmmgwas.errors import FileAccessError
 from lmmgwas.io.atomic import OutputSet, write_whole
 from lmmgwas.io.grm_files import GrmPaths
 from lmmgwas.io.workspace import is_pointless
+from lmmgwas.io.writing import remove_tree
 from lmmgwas.pipeline.grm_run import Build, build_grm
 from lmmgwas.pipeline.grm_sums import GrmTask
 from lmmgwas.pipeline.journal import Journal
@@ -47,16 +47,16 @@ def grm_of_study(
         yield GrmPaths(folder / "set")
     except BaseException as error:
         if is_pointless(error) or not note.exists():
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_tree(folder)
         raise
     finally:
         if checksums is not None:
             checksums.stop()
-    shutil.rmtree(folder, ignore_errors=True)
+    remove_tree(folder)
 
 
 def _build(task: GrmTask, folder: Path, run: RunOptions, log: Logbook, build: Build | None) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
+    remove_tree(folder)
     try:
         folder.mkdir(mode=0o700)
     except OSError as error:
