@@ -2,11 +2,14 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from conftest import Result, RunCli, Study, StudyFiles
 
+from lmmgwas.io.lock import Lock
 from lmmgwas.model import grm_sum
 
 SMALL_TILE = 16
@@ -377,3 +380,43 @@ def test_a_single_chromosome_in_more_parts_than_tiles(
     sound(run_cli("merge", "--out", out))
     table = "r.height.tsv.gz"
     assert output_of(out.parent)[table] == output_of(tmp_path / "whole")[table]
+
+
+def test_two_jobs_with_one_part(
+    run_cli: RunCli, small_study: StudyFiles, tmp_path: Path, grm: Path, parts: Path
+) -> None:
+    """While one works the other is refused; a job with another part is not."""
+    out = make(tmp_path / "again")
+    argv = [*study_argv(small_study, grm, []), "--out", out]
+    lock = Lock.acquire(out.with_name(".r.part-1-of-2.work") / "lock", break_lock=False)
+    refused(run_cli(*argv, "--part", "1/2"), 8, "E114", "part-1-of-2")
+    assert not folder_of(out, 1).exists()
+    sound(run_cli(*argv, "--part", "2/2"))
+    lock.release()
+    sound(run_cli(*argv, "--part", "1/2"))
+    sound(run_cli("merge", "--out", out))
+    sound(run_cli("merge", "--out", parts))
+    table = "r.height.tsv.gz"
+    assert output_of(out.parent)[table] == output_of(parts.parent)[table]
+
+
+@pytest.mark.slow
+def test_parts_at_the_same_time(test_data: Path, tmp_path: Path) -> None:
+    """An array job: processes that share a prefix, and null models that all of them save."""
+    study = ["--bfile", test_data / "study", "--pheno", test_data / "pheno.tsv"]
+    study += ["--threads", 1, "--plots", "none", "--pheno-name", "height"]
+
+    def start(*argv: object) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen([sys.executable, "-m", "lmmgwas", *map(str, argv)])
+
+    assert start("assoc", *study, "--out", make(tmp_path / "whole")).wait(600) == 0
+    out, nulls = make(tmp_path / "parts"), tmp_path / "nulls"
+    for step in (["--save-nulls", nulls], ["--nulls", nulls]):
+        argv = ["assoc", *study, "--out", out, *step, "--part"]
+        jobs = [start(*argv, f"{k}/3") for k in (1, 2, 3)]
+        assert [job.wait(600) for job in jobs] == [0, 0, 0]
+    assert start("merge", "--out", out).wait(600) == 0
+    found, expected = output_of(out.parent), output_of(tmp_path / "whole")
+    del found["r.run.json"], expected["r.run.json"]
+    assert found == expected
+    assert not [path for path in nulls.iterdir() if path.suffix == ".tmp"]

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import peers
+import scale
 from agreement import compare
 from peers import PeerRun, run_peer
 from process import Measured
@@ -180,6 +181,8 @@ CASES: dict[str, Callable[[Workplace], Section]] = {
     "e": many_traits,
     "f": many_people,
     "g": start_up,
+    "h": scale.most_people,
+    "i": scale.workers,
 }
 
 

@@ -38,7 +38,7 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", default=",".join(CASES), metavar="A,B", help="cases: a to g")
+    parser.add_argument("--only", default=",".join(CASES), metavar="A,B", help="cases: a to i")
     parser.add_argument("--scale", choices=["full", "tiny"], default="full")
     parser.add_argument("--runs", type=int, default=3, help="of ours; other programs run once")
     parser.add_argument("--threads", type=int, default=available_threads())
