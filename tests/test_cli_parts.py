@@ -420,3 +420,22 @@ def test_parts_at_the_same_time(test_data: Path, tmp_path: Path) -> None:
     del found["r.run.json"], expected["r.run.json"]
     assert found == expected
     assert not [path for path in nulls.iterdir() if path.suffix == ".tmp"]
+
+
+def test_null_models_that_do_not_fit_the_disk(
+    run_cli: RunCli,
+    small_study: StudyFiles,
+    tmp_path: Path,
+    grm: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A matrix of 117 x 117 for each of four chromosomes is more than all that is written else."""
+    usage = shutil.disk_usage(tmp_path)
+    argv = [*study_argv(small_study, grm, ["--pheno-name", "height"]), "--out", tmp_path / "x"]
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=150_000))
+    result = run_cli(*argv, "--save-nulls", tmp_path / "nulls")
+    refused(result, 7, "E118", "null models, a matrix for each chromosome")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=400_000))
+    sound(run_cli(*argv, "--save-nulls", tmp_path / "nulls"))
+    written = sum(path.stat().st_size for path in (tmp_path / "nulls").iterdir())
+    assert 150_000 < written < 400_000

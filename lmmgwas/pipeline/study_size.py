@@ -125,7 +125,21 @@ def study_disk(job: AssocJob, variants: Variants, n_traits: int, size: RunSize) 
     if size.grm is not None:
         folder = job.run.tmpdir or job.run.out.parent
         needs += set_needs(size.grm, folder, "the GRM, a part for each chromosome")
-    return needs
+    return needs + _null_needs(job, size)
+
+
+def _null_needs(job: AssocJob, size: RunSize) -> list[DiskNeed]:
+    """What null models take that other processes are to scan with: a matrix for each fit."""
+    if job.save_nulls is None and job.run.cluster is None:
+        return []
+    folder = job.save_nulls or job.nulls or job.run.out.parent
+    total = 0
+    for analysis in size.analyses:
+        each = analysis.n * analysis.n * np.dtype(analysis.precision.dtype).itemsize
+        matrices = 1 if analysis.kind is WhitenerKind.SPECTRAL else analysis.n_traits
+        if analysis.kind is not WhitenerKind.IDENTITY:
+            total += max(1, analysis.n_fits) * matrices * each
+    return [DiskNeed(folder, total, "null models, a matrix for each chromosome")]
 
 
 def _text_bytes(column: Any) -> int:
