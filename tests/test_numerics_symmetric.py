@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lmmgwas.numerics import symmetric
-from lmmgwas.numerics.symmetric import square_sum, times_columns, times_rows
+from lmmgwas.numerics.symmetric import square_sum, times_any, times_columns, times_rows
 
 
 def kernel(n: int, dtype: type) -> np.ndarray:
@@ -26,6 +26,7 @@ def test_products(monkeypatch: pytest.MonkeyPatch, n: int, dtype: type) -> None:
         (times_rows(K, rows), rows @ dense),
         (times_columns(K, rows.T), dense @ rows.T),
         (times_columns(K, rows[0]), dense @ rows[0]),
+        (times_any(rows, np.tril(K)), rows @ np.tril(dense)),
     ):
         assert got.dtype == np.float64
         assert got.shape == expected.shape
@@ -41,6 +42,7 @@ def test_no_copy_in_float64() -> None:
     tracemalloc.start()
     times_rows(K, rows)
     times_columns(K, rows.T)
+    times_any(rows, K)
     square_sum(K)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

@@ -1,4 +1,4 @@
-"""Products with a large symmetric matrix, in float64 whatever the matrix is kept in.
+"""Products with a large matrix, symmetric as a rule, in float64 whatever it is kept in.
 
 A matrix in float32 takes half the memory. numpy would make a float64 copy of all of it before it
 multiplies with vectors in float64; here that is done for a few rows at a time.
@@ -35,6 +35,16 @@ def times_rows(K: Real, rows: Array) -> Array:
     for start in range(0, K.shape[0], _PANEL):
         panel = K[start : start + _PANEL].astype(np.float64)
         out[:, start : start + _PANEL] = rows @ panel.T
+    return out
+
+
+def times_any(rows: Array, M: Real) -> Array:
+    """Return x'M in float64 for each row x of `rows` (k, n), M (n, n) symmetric or not."""
+    if M.dtype == np.float64:
+        return np.asarray(rows @ M)
+    out = np.zeros(rows.shape)
+    for start in range(0, M.shape[0], _PANEL):
+        out += rows[:, start : start + _PANEL] @ M[start : start + _PANEL].astype(np.float64)
     return out
 
 

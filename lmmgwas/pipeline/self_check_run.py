@@ -45,6 +45,7 @@ from lmmgwas.model.whitening import (
     spectral_weights,
 )
 from lmmgwas.numerics.linalg import solve_lower_rows
+from lmmgwas.numerics.symmetric import times_any
 from lmmgwas.pipeline.reread import Records, Reread, without
 from lmmgwas.pipeline.tile_reader import ScanJob
 
@@ -355,7 +356,7 @@ class _RefitCheck:
     def _rotated(self, columns: Array) -> Array:
         rotation = self._rows.shared.rotation
         if isinstance(rotation, SpectralRotation):
-            return np.asarray(columns @ rotation.U.astype(np.float64))
+            return times_any(columns, rotation.U)
         return columns
 
     def _hills(self, Z: Array, *, restricted: bool) -> tuple[Hill, ...]:
