@@ -26,8 +26,11 @@ _MIB = 1 << 20
 _KERNELS = 28 * _MIB
 """Compiled kernels and what they load."""
 
-_THREAD = 18 * _MIB
-"""A thread's stack, its heap's first pages, and BLAS's buffers."""
+_THREAD = 16 * _MIB
+"""A thread's stack, its heap's first pages, and BLAS's buffers for small matrices."""
+
+_PANEL, _PANEL_ROWS = 512 * _DOUBLE, 8192
+"""Bytes of a row that BLAS packs before it multiplies, and of how many rows at most."""
 
 _OWN_PAGES = 24 * _MIB
 """Arrays from about this size on are given back to the system when they are freed (glibc: 32 MiB,
@@ -35,8 +38,8 @@ and heaps of threads have 64); what is smaller lies in heaps, stays there, and l
 
 _REUSED_SHARE = 0.8
 _GAPS_SHARE = 0.1
-"""Fitted, like the three above, to the peaks of the runs in tests/test_memory.py: estimates were 2
-to 25 % above them."""
+"""Fitted, like the four above, to the peaks of the runs in tests/test_memory.py: estimates were 1
+to 28 % above them."""
 
 _PLOTS = 50 * _MIB
 """matplotlib and a picture of its own size: measured 32 to 57 MiB."""
@@ -45,7 +48,7 @@ _TILES_ALIVE = 4  # of the GRM: three ahead, one being summed
 _CALIBRATED_TILES = 8  # whose calls wait for their exact rows
 _CALIBRATION_ROWS = 300  # training and held out, the fewest
 _PROBES = 33
-_PROBE_ARRAYS = 8
+_PROBE_ARRAYS = 12
 
 _MANIFEST_LINE = 215  # bytes of a variant while the digest of a GRM set is made
 _PIECE_ROW = 110  # bytes of a row that waits to be written: packed text, and its record
@@ -88,13 +91,14 @@ class Phase:
 
 
 def after_each_other(
-    phases: Iterable[Phase], threads: int = 1, *, fits: bool = True
+    phases: Iterable[Phase], threads: int = 1, n: int = 0, *, fits: bool = True
 ) -> tuple[Phase, ...]:
     """Return the phases with what is there besides their own arrays.
 
     That is what the heaps keep of the phases before, of which a phase finds a part of its own
     room, the gaps in them, threads, and kernels where something is fitted.
     """
+    thread = _THREAD + _PANEL * min(n, _PANEL_ROWS)
     heap, found = 0, []
     for phase in phases:
         kept = heap - int(_REUSED_SHARE * min(heap, phase.small))
@@ -104,7 +108,7 @@ def after_each_other(
             Term(kept, "what heaps keep of the steps before"),
             Term(int(_GAPS_SHARE * heap), "gaps between small arrays"),
             Term(_KERNELS if fits else 0, "compiled kernels"),
-            Term(_THREAD, "threads, and BLAS's buffers for them", threads),
+            Term(thread, "threads, and BLAS's buffers for them", threads),
         )
         found.append(Phase(phase.name, terms, phase.fallback))
     return tuple(found)

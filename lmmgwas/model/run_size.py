@@ -68,7 +68,7 @@ class RunSize:
             phases += study_phases(size)
         kinds = {size.kind for size in self.analyses}
         fits = self.grm is not None or kinds != {WhitenerKind.IDENTITY}
-        full = after_each_other(phases, self.threads, fits=fits)
+        full = after_each_other(phases, self.threads, self.n_samples if fits else 0, fits=fits)
         peak = max(phase.size for phase in full)
         worst = max(phase.size + phase.fallback for phase in full)
         return MemoryEstimate(self.base, full, worst - peak)
