@@ -49,8 +49,16 @@ def grm(run_cli: RunCli, small_study: StudyFiles, tmp_path: Path) -> Path:
     return tmp_path / "grm" / "r"
 
 
-@pytest.mark.parametrize("n_parts", [1, 2, 7, 22])
-@pytest.mark.parametrize("options", [[], ["--grm-missing", "pairwise", "--pca", "3"]], ids=str)
+PAIRWISE = ["--grm-missing", "pairwise", "--pca", "3"]
+
+
+def often(*fast: object, slow: tuple[object, ...]) -> list[object]:
+    """Cases of the fast suite, and of the long one."""
+    return [*fast, *(pytest.param(case, marks=pytest.mark.slow) for case in slow)]
+
+
+@pytest.mark.parametrize("n_parts", often(7, slow=(1, 2, 22)))
+@pytest.mark.parametrize("options", [[], PAIRWISE], ids=str)
 def test_parts_of_a_grm(
     run_cli: RunCli, small_study: StudyFiles, tmp_path: Path, n_parts: int, options: list[str]
 ) -> None:
@@ -85,7 +93,10 @@ def study_argv(files: StudyFiles, grm: Path, options: list[object]) -> list[obje
     return ["assoc", *files.inputs, *given, *ONE, *NO_PLOTS, *own]
 
 
-@pytest.mark.parametrize("case", CASES)
+QUICK = ("given GRM", "its own GRM", "two threads", "calibrated", "per variant", "X alone")
+
+
+@pytest.mark.parametrize("case", often(*QUICK, slow=tuple(c for c in CASES if c not in QUICK)))
 def test_parts_of_a_study(
     run_cli: RunCli, small_study: StudyFiles, tmp_path: Path, grm: Path, case: str
 ) -> None:
@@ -114,7 +125,7 @@ def _without_out(manifest: bytes) -> object:
     return content
 
 
-@pytest.mark.parametrize("n_parts", [1, 2, 7, 22])
+@pytest.mark.parametrize("n_parts", often(7, slow=(1, 2, 22)))
 def test_any_number_of_parts(
     run_cli: RunCli, small_study: StudyFiles, tmp_path: Path, grm: Path, n_parts: int
 ) -> None:
@@ -131,16 +142,11 @@ def test_any_number_of_parts(
 
 @pytest.mark.parametrize(
     "case",
-    [
-        "given GRM",
+    often(
         "two threads",
-        "spectral",
-        "likelihood ratio",
-        "per variant",
         "calibrated",
-        "no LOCO",
-        "X alone",
-    ],
+        slow=("given GRM", "spectral", "likelihood ratio", "per variant", "no LOCO", "X alone"),
+    ),
 )
 def test_null_models_that_were_saved(
     run_cli: RunCli, small_study: StudyFiles, tmp_path: Path, grm: Path, case: str

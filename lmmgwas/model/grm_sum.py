@@ -57,7 +57,7 @@ class RowTile:
 
 def row_tiles(n_samples: int) -> tuple[RowTile, ...]:
     """Return the row tiles of a matrix: as few as MAX_ROWS allows, of like height."""
-    n_tiles = -(-n_samples // MAX_ROWS)
+    n_tiles = max(1, -(-n_samples // MAX_ROWS))
     ends = [n_samples * k // n_tiles for k in range(n_tiles + 1)]
     return tuple(RowTile(a, b) for a, b in pairwise(ends))
 
