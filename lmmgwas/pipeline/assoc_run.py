@@ -13,6 +13,7 @@ from lmmgwas.io.atomic import OutputSet
 from lmmgwas.io.workspace import Workspace
 from lmmgwas.io.writing import remove_tree
 from lmmgwas.pipeline.analyses import PreparedAnalysis, prepare, relatedness_of
+from lmmgwas.pipeline.checksums import begun_checksums
 from lmmgwas.pipeline.cluster import connected
 from lmmgwas.pipeline.cluster_run import build_on, order_of, scan_on, with_grm
 from lmmgwas.pipeline.journal import Journal, refuse_unfinished
@@ -26,7 +27,6 @@ from lmmgwas.pipeline.relatedness import Relatedness
 from lmmgwas.pipeline.results import finish, gather_traits
 from lmmgwas.pipeline.scan_run import ScanOutcome, keep_nulls, outcome_of, scan_stretches
 from lmmgwas.pipeline.study import Study, TraitResult
-from lmmgwas.report.manifest import describe_inputs
 
 
 def run_assoc(job: AssocJob, log: Logbook, outputs: OutputSet, workspace: Workspace) -> None:
@@ -36,8 +36,10 @@ def run_assoc(job: AssocJob, log: Logbook, outputs: OutputSet, workspace: Worksp
     before any plot is begun; the manifest is the last.
     """
     refuse_unfinished(workspace, job.run)
-    study = plan_study(job, log, outputs)
-    journal = Journal.begin(workspace, outputs, job.run, describe_inputs(inputs_of(study)), log)
+    with begun_checksums(job.genotypes.files) as checksums:
+        study = plan_study(job, log, outputs)
+        inputs = checksums.describe(inputs_of(study))
+    journal = Journal.begin(workspace, outputs, job.run, inputs, log)
     if journal is None:
         return
     if job.run.cluster is not None:

@@ -121,7 +121,7 @@ def describe_outputs(
     """Describe what is about to get its name; `rows` says how many a table has."""
     known = rows or {}
     return [
-        describe_file(temporary, final, **({"rows": known[final]} if final in known else {}))
+        describe_file(temporary, final) | ({"rows": known[final]} if final in known else {})
         for final, temporary in outputs.pending()
     ]
 

@@ -5,14 +5,15 @@ import json
 import math
 import platform
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import lmmgwas
 from lmmgwas.io.text import access_error
 
+_AT_ONCE = 1 << 22
 _LIBRARIES = ("numpy", "scipy", "numba", "pandas", "pyarrow", "pysam", "matplotlib")
 
 
@@ -33,18 +34,28 @@ def _version(name: str) -> str:
         return "absent"
 
 
-def describe_file(path: Path, name: Path | None = None, **more: object) -> dict[str, Any]:
+def describe_file(
+    path: Path, name: Path | None = None, *, give_up: Callable[[], bool] | None = None
+) -> dict[str, Any]:
     """Return path (or the `name` that it will have), size and SHA-256 of a file.
 
-    Raises FileAccessError (E110).
+    `give_up` is asked every few MB; where it says so the result is of no meaning. Raises
+    FileAccessError (E110).
     """
     try:
         with path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            digest = _digest(stream, give_up)
         size = path.stat().st_size
     except OSError as error:
         raise access_error(path, error) from error
-    return {"path": str(name or path), "bytes": size, "sha256": digest, **more}
+    return {"path": str(name or path), "bytes": size, "sha256": digest}
+
+
+def _digest(stream: BinaryIO, give_up: Callable[[], bool] | None) -> str:
+    digest = hashlib.sha256()
+    while (data := stream.read(_AT_ONCE)) and not (give_up is not None and give_up()):
+        digest.update(data)
+    return digest.hexdigest()
 
 
 def describe_inputs(paths: Iterable[Path]) -> list[dict[str, Any]]:
