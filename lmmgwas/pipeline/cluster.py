@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lmmgwas import errors, stop
+from lmmgwas import stop
 from lmmgwas.errors import LmmgwasError, MismatchError, UsageError
 from lmmgwas.pipeline.logbook import Logbook
 from lmmgwas.pipeline.options import ClusterOptions
@@ -26,7 +26,8 @@ from lmmgwas.pipeline.tasks import (
 )
 
 _RETRIES = 5  # of a task whose worker is lost, or that fails as no task should
-_WAIT = 0.5  # seconds between looks at requests to stop
+_WAIT = 0.5  # seconds between looks at the workers
+_POLL = 0.02  # between looks at what is done
 
 _SETTINGS = {
     "distributed.scheduler.allowed-failures": _RETRIES,
@@ -80,22 +81,19 @@ class Cluster:
     def _gather(self, waiting: dict[Any, Call], finished: Callable[[Call, TaskDone], None]) -> None:
         from distributed import as_completed
 
-        done = 0
-        total = len(waiting)
+        done, total = 0, len(waiting)
         results = as_completed(waiting, raise_errors=False)
         while waiting:
             stop.obey()
-            try:
-                future = next(self._next(results))
-            except StopIteration:
+            self._say_workers()
+            if not results.has_ready():
+                time.sleep(_POLL)
                 continue
-            finally:
-                self._say_workers()
+            future = next(results)
             call = waiting.pop(future)
             found = _result_of(future)
             if isinstance(found, TaskFailed):
-                kind: type[LmmgwasError] = getattr(errors, found.kind, LmmgwasError)
-                raise kind(found.code, found.message)
+                raise found.as_error()
             for text in found.warnings:
                 self._log.repeat(text)
             done += 1
@@ -112,12 +110,6 @@ class Cluster:
         if now != self._known:
             self._log.say(f"Cluster: {now} workers, {self._known} before")
             self._known = now
-
-    def _next(self, results: Any) -> Iterator[Any]:
-        """The next future that is done, if one is within a moment."""
-        with contextlib.suppress(TimeoutError):
-            results.timeout = _WAIT
-            yield next(results)
 
 
 def _result_of(future: Any) -> TaskDone | TaskFailed:

@@ -82,9 +82,15 @@ class TaskDone:
 class TaskFailed:
     """An error that doing the task again would meet again."""
 
-    kind: str  # name of the class
+    exit_code: int
     code: str
     message: str
+
+    def as_error(self) -> LmmgwasError:
+        """Return it as an error that ends the run as it would have ended the task."""
+        error = LmmgwasError(self.code, self.message)
+        error.exit_code = self.exit_code
+        return error
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -186,4 +192,4 @@ def failure_of(error: LmmgwasError) -> TaskFailed:
     """Return an error as values."""
     problem = error.problems[0]
     where = f"{problem.where}: " if problem.where else ""
-    return TaskFailed(type(error).__name__, problem.code, where + problem.message)
+    return TaskFailed(error.exit_code, problem.code, where + problem.message)
