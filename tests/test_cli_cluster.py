@@ -139,6 +139,6 @@ def test_a_scheduler_that_is_not_there(
     monkeypatch.setattr("lmmgwas.pipeline.cluster._ANSWER", 1)
     argv = ["assoc", *small_study.inputs, "--out", tmp_path / "x"]
     result = run_cli(*argv, "--scheduler", tmp_path / "no.json")
-    assert result.exit_code == 4, result.stderr
+    assert result.exit_code == 7, result.stderr
     assert "E125" in result.stderr
     assert "dask scheduler" in result.stderr

@@ -445,3 +445,80 @@ def test_null_models_that_do_not_fit_the_disk(
     sound(run_cli(*argv, "--save-nulls", tmp_path / "nulls"))
     written = sum(path.stat().st_size for path in (tmp_path / "nulls").iterdir())
     assert 150_000 < written < 400_000
+
+
+def test_a_part_of_another_study_is_refused_before_its_work(
+    run_cli: RunCli, parts: Path, small_study: StudyFiles, grm: Path
+) -> None:
+    argv = study_argv(small_study, grm, ["--mac", 9])
+    result = run_cli(*argv, "--out", parts, "--part", "1/2", "--resume", "--verbose")
+    refused(result, 8, "E113", "part-1-of-2")
+    assert "null model" not in result.stderr
+
+
+def test_overwriting_a_part_goes_on_after_a_failure(
+    run_cli: RunCli,
+    parts: Path,
+    small_study: StudyFiles,
+    grm: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from lmmgwas.pipeline import scan_run
+
+    def breaks(*given: object) -> object:
+        raise OSError(5, "Input/output error")
+
+    argv = [*study_argv(small_study, grm, []), "--out", parts, "--part", "1/2"]
+    with monkeypatch.context() as patch:
+        patch.setattr(scan_run, "check_group", breaks)
+        assert run_cli(*argv, "--overwrite").exit_code == 7
+    sound(run_cli(*argv, "--resume"))
+    assert not (folder_of(parts, 1) / "journal.json").exists()
+    sound(run_cli("merge", "--out", parts))
+
+
+def test_merging_a_grm_spares_the_steps_of_a_study(
+    run_cli: RunCli, small_study: StudyFiles, tmp_path: Path
+) -> None:
+    out = make(tmp_path / "parts")
+    sound(run_cli("grm", "--bfile", small_study.bfile, "--out", out, "--part", "1/1", *ONE))
+    steps = out.with_name(".r.work") / "study"
+    steps.mkdir(parents=True)
+    (steps / "0000.00000.000000000-000000060.shard").write_bytes(b"x")
+    refused(run_cli("merge", "--out", out), 8, "E115", "--resume")
+    assert list(steps.iterdir())
+
+
+def test_merging_is_as_strict_as_it_is_asked_to_be(run_cli: RunCli, parts: Path) -> None:
+    """Which changes no result: parts that were not strict can be merged strictly, or refused."""
+    result = run_cli("merge", "--out", parts, "--strict")
+    refused(result, 5, "W118", "a part was warned", "--strict")  # it has few variants
+    sound(run_cli("merge", "--out", parts))
+
+
+def test_null_models_from_nowhere(
+    run_cli: RunCli, small_study: StudyFiles, tmp_path: Path, grm: Path
+) -> None:
+    argv = [*study_argv(small_study, grm, []), "--out", tmp_path / "x"]
+    refused(run_cli(*argv, "--nulls", tmp_path / "typo"), 7, "E111", "--save-nulls")
+    assert not (tmp_path / "typo").exists()
+    refused(run_cli(*argv, "--save-nulls", tmp_path / "a" / "b"), 7, "E111", "does not exist")
+
+
+def test_null_models_of_another_study_are_replaced_when_asked(
+    run_cli: RunCli, small_study: StudyFiles, tmp_path: Path, grm: Path
+) -> None:
+    nulls, out = tmp_path / "nulls", make(tmp_path / "out")
+    argv = study_argv(small_study, grm, ["--save-nulls", nulls])
+    sound(run_cli(*argv, "--out", out))
+    refused(run_cli(*argv, "--mac", 9, "--out", out), 4, "E116")
+    sound(run_cli(*argv, "--mac", 9, "--out", out, "--overwrite"))
+    given = [*study_argv(small_study, grm, ["--mac", 9]), "--nulls", nulls]
+    sound(run_cli(*given, "--out", make(tmp_path / "scan")))
+
+
+def test_parts_of_other_versions(
+    run_cli: RunCli, parts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lmmgwas.report.manifest._version", lambda name: "0.0.1")
+    refused(run_cli("merge", "--out", parts), 4, "E116", "other versions", "0.0.1")

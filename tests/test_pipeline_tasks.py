@@ -8,9 +8,12 @@ from conftest import RunCli, StudyFiles
 
 from lmmgwas.cli.assoc import command
 from lmmgwas.cli.study_options import study_job
-from lmmgwas.errors import FormatError, MismatchError
+from lmmgwas.errors import FileAccessError, FormatError
 from lmmgwas.pipeline.group_shards import Stretch
 from lmmgwas.pipeline.journal import digest, study_facts
+from lmmgwas.pipeline.logbook import Logbook
+from lmmgwas.pipeline.preflight import plan_study
+from lmmgwas.pipeline.record import inputs_of
 from lmmgwas.pipeline.tasks import (
     FitGenome,
     FitGroup,
@@ -22,6 +25,7 @@ from lmmgwas.pipeline.tasks import (
     TaskDone,
     failure_of,
 )
+from lmmgwas.report.manifest import describe_inputs
 
 
 def order_of(files: StudyFiles, folder: Path, *options: object) -> Order:
@@ -29,7 +33,9 @@ def order_of(files: StudyFiles, folder: Path, *options: object) -> Order:
     argv = [*files.inputs, "--out", folder / "r", "--threads", 1, *options]
     given = command.make_context("assoc", [str(part) for part in argv]).params
     job = study_job(given)
-    facts = study_facts(job.run, [])
+    with Logbook(folder / "log", verbosity=-1, strict=False) as log:
+        inputs = describe_inputs(inputs_of(plan_study(job, log, None)))
+    facts = study_facts(job.run, inputs)
     return Order(job, digest(facts), facts, folder, None, str(Path.cwd()))
 
 
@@ -73,13 +79,13 @@ def test_cells_of_the_grm(small_study: StudyFiles, tmp_path: Path) -> None:
 
 def test_a_worker_that_is_set_up_otherwise(order: Order, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lmmgwas.report.manifest._version", lambda name: "0.0.1")
-    with pytest.raises(MismatchError, match=r"E124.*numpy was .* is 0\.0\.1"):
+    with pytest.raises(FileAccessError, match=r"E124.*numpy was .* is 0\.0\.1"):
         StudyProcess(order)
 
 
 def test_a_worker_that_does_not_see_the_folder(order: Order, tmp_path: Path) -> None:
     elsewhere = Order(order.job, order.key, order.facts, tmp_path / "no", None, order.cwd)
-    with pytest.raises(MismatchError, match=r"E124.*must lie on storage"):
+    with pytest.raises(FileAccessError, match=r"E124.*must lie on storage"):
         StudyProcess(elsewhere)
 
 
@@ -88,3 +94,10 @@ def test_a_failure_keeps_its_word_and_its_exit_code() -> None:
     error = failed.as_error()
     assert str(error) == "[E201] x.bim:7: is no number"
     assert error.exit_code == FormatError.exit_code
+
+
+def test_a_worker_that_sees_another_file(order: Order, small_study: StudyFiles) -> None:
+    text = small_study.covar.read_text()
+    small_study.covar.write_text(text.replace("north", "south", 1))  # of the same size
+    with pytest.raises(FileAccessError, match=r"E124.*covar\.tsv"):
+        StudyProcess(order)

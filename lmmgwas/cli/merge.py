@@ -35,11 +35,13 @@ def command(**given: Any) -> None:
     from lmmgwas.cli.session import session
     from lmmgwas.cli.study_options import study_job
     from lmmgwas.pipeline.merge_run import run_merge
-    from lmmgwas.pipeline.parts import find_parts
+    from lmmgwas.pipeline.parts import find_parts, require_software
 
     parts = find_parts(Path(given["out"]), given.pop("what"))
+    require_software(parts[0])
     asked = {
         **parts[0].given,
+        "memory": None,
         "part": None,
         "nulls": None,
         "scheduler": None,

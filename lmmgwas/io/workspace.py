@@ -42,7 +42,10 @@ class Workspace:
 
     def is_worth_keeping(self) -> bool:
         """Whether a step of a study is finished here."""
-        return (self.study / "grm.json").exists() or any(self.study.glob("*.shard"))
+        kept = ("*.shard", "*.null")  # a cluster's lie in folders of their own
+        return (self.study / "grm.json").exists() or any(
+            True for pattern in kept for _ in self.study.rglob(pattern)
+        )
 
     def abandon(self) -> None:
         """Leave at once: as at the end of a run that failed, whatever state it is in."""

@@ -57,7 +57,14 @@ def run_assoc(job: AssocJob, log: Logbook, outputs: OutputSet, workspace: Worksp
         said = Said.so_far(log)
         _scan_part(study, relatedness, journal, job.run.share, log)
     workspace.require_lock()
-    seal_part(job.run, journal.folder, "assoc", (journal.key, journal.facts), said)
+    seal_part(
+        job.run,
+        journal.folder,
+        "assoc",
+        (journal.key, journal.facts),
+        said,
+        overwrite=outputs.overwrite,
+    )
     log.say(f"Part: {job.run.out}/   ({log.seconds():.1f} s)")
 
 
@@ -163,7 +170,9 @@ def _save_nulls(
         return
     for number in range(len(study.plans)):
         prepared = prepare(study, number, relatedness, journal, log)
-        fits = KeptFits(job.save_nulls, number, journal.key)
+        fits = KeptFits(job.save_nulls, number, journal.key, make=True)
+        if job.run.overwrite:
+            fits.drop_others()
         batches = list(prepared.scan.layout.batches)
         if job.nulls_of_genome:
             batches = []

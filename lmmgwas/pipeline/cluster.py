@@ -6,6 +6,7 @@ on storage that the workers share. A task that is lost with its worker is done a
 
 import contextlib
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lmmgwas import stop
-from lmmgwas.errors import LmmgwasError, MismatchError, UsageError
+from lmmgwas.errors import FileAccessError, LmmgwasError, UsageError
 from lmmgwas.pipeline.logbook import Logbook
 from lmmgwas.pipeline.options import ClusterOptions
 from lmmgwas.pipeline.tasks import (
@@ -118,11 +119,11 @@ def _result_of(future: Any) -> TaskDone | TaskFailed:
         found: TaskDone | TaskFailed = future.result()
         return found
     if future.status == "cancelled":
-        raise MismatchError(
+        raise FileAccessError(
             "E125", "the cluster cancelled a task: is its scheduler gone? Go on with --resume"
         )
     error = future.exception()
-    raise MismatchError(
+    raise FileAccessError(
         "E125",
         f"a task failed {_RETRIES + 1} times on the cluster ({type(error).__name__}: {error}): see "
         "the logs of its workers; what is finished is kept, --resume goes on",
@@ -135,9 +136,14 @@ def do_task(order: Order, task: Task, after: Sequence[TaskDone | TaskFailed]) ->
         if isinstance(before, TaskFailed):
             return before
     try:
-        return _process_of(order).do(order, task)
+        with _ONE:
+            return _process_of(order).do(order, task)
     except LmmgwasError as error:
         return failure_of(error)
+
+
+_ONE = threading.Lock()
+"""BLAS threads, and what a study keeps, are the process's: one task at a time."""
 
 
 def _process_of(order: Order) -> StudyProcess:
@@ -149,17 +155,33 @@ def _process_of(order: Order) -> StudyProcess:
     known = getattr(worker, "lmmgwas_study", None)
     mine = order.key, order.grm
     if known is None or known[0] != mine:
-        os.chdir(order.cwd)
+        if worker.state.nthreads != 1:
+            raise FileAccessError(
+                "E124",
+                f"a worker has {worker.state.nthreads} threads of Dask's: start workers with "
+                "--nthreads 1 (a task itself uses the threads of --threads)",
+            )
+        _change_folder(order.cwd)
         known = mine, StudyProcess(order)
         worker.lmmgwas_study = known
     return known[1]
+
+
+def _change_folder(path: str) -> None:
+    """Go where the relative names of the inputs hold."""
+    try:
+        os.chdir(path)
+    except OSError as error:
+        raise FileAccessError(
+            "E124", f"a worker does not see the folder {path} ({error.strerror})"
+        ) from error
 
 
 @contextlib.contextmanager
 def connected(options: ClusterOptions, scratch: Path, log: Logbook) -> Iterator[Cluster]:
     """Join a running cluster, or start a local one.
 
-    Raises UsageError (E014) without Dask, MismatchError (E125) where no scheduler answers.
+    Raises UsageError (E014) without Dask, FileAccessError (E125) where no scheduler answers.
     """
     try:
         import dask
@@ -185,13 +207,24 @@ def connected(options: ClusterOptions, scratch: Path, log: Logbook) -> Iterator[
             client = _joined(options.scheduler, Client)
         stack.enter_context(client)
         cluster = Cluster(client, log)
-        client.wait_for_workers(1, timeout=_PATIENCE)
+        _wait_for_workers(client)
         log.say(f"Cluster: {cluster.n_workers()} workers at {client.scheduler.address}")
         yield cluster
 
 
 _PATIENCE = 300  # seconds for the first worker
 _ANSWER = 60  # seconds for the scheduler
+
+
+def _wait_for_workers(client: Any) -> None:
+    try:
+        client.wait_for_workers(1, timeout=_PATIENCE)
+    except TimeoutError as error:
+        raise FileAccessError(
+            "E125",
+            f"no worker came to the cluster in {_PATIENCE} s: start some, with `dask worker "
+            "--nthreads 1` and the same --scheduler-file, then --resume",
+        ) from error
 
 
 def _wait_for(path: Path) -> None:
@@ -212,7 +245,7 @@ def _joined(scheduler: str, client: Any) -> Any:
         _wait_for(Path(scheduler))
         return client(scheduler_file=scheduler, timeout=_ANSWER)
     except (OSError, ValueError) as error:
-        raise MismatchError(
+        raise FileAccessError(
             "E125",
             f"--scheduler {scheduler}: no Dask scheduler answers there ({error}); give its address "
             "(tcp://host:port), or the file that `dask scheduler --scheduler-file` wrote",

@@ -10,7 +10,7 @@ from lmmgwas.pipeline.cluster import Call, Cluster
 from lmmgwas.pipeline.grm_cells import CellFolders, all_cells
 from lmmgwas.pipeline.grm_run import Build, write_grm
 from lmmgwas.pipeline.grm_sums import GrmTask
-from lmmgwas.pipeline.group_shards import WholeEnd
+from lmmgwas.pipeline.group_shards import Stretch, WholeEnd
 from lmmgwas.pipeline.journal import Journal
 from lmmgwas.pipeline.kept_fits import GENOME, KeptFits
 from lmmgwas.pipeline.logbook import Logbook, Progress
@@ -73,7 +73,7 @@ def scan_on(
     stretches = [call.task.stretch for call in calls if isinstance(call.task, ScanStretch)]
     total = sum(stretch.last - stretch.first for stretch in stretches)
     progress = Progress(log, "scan", total, quiet=order.job.run.verbosity == 0)
-    fits = KeptFits(order.job.nulls or order.folder / NULLS, number, order.key)
+    fits = KeptFits(order.folder / NULLS, number, order.key, make=True)
 
     def finished(call: Call, done: TaskDone) -> None:
         if isinstance(call.task, FitGenome):
@@ -105,7 +105,14 @@ def _calls(cluster: Cluster, number: int, prepared: PreparedAnalysis) -> list[Ca
     scan, layout = prepared.scan, prepared.scan.layout
     n_shares = max(1, cluster.n_workers()) * _STRETCHES_PER_WORKER
     shares = [layout.share(Share(k + 1, n_shares)) for k in range(n_shares)]
-    gaps = sorted(gap for share in shares for piece in share for gap in scan.shards.gaps(piece))
+    holes = [gap for group in layout.everything() for gap in scan.shards.gaps(group)]
+    gaps = sorted(
+        Stretch(piece.place, max(piece.first, gap.first), min(piece.last, gap.last))
+        for share in shares
+        for piece in share
+        for gap in holes
+        if gap.place == piece.place and max(piece.first, gap.first) < min(piece.last, gap.last)
+    )
     if not gaps and scan.shards.whole() is not None:
         return []
     calls = [Call(FitGenome(number))]

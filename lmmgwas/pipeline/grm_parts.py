@@ -34,7 +34,7 @@ def run_grm_part(job: GrmJob, log: Logbook, outputs: OutputSet, workspace: Works
     genotypes = open_genotypes(job.genotypes, log)
     task = plan_grm(genotypes, job.genotypes, job.grm, job.run, log)
     require_free_part(job.run)
-    outputs.require_free([job.run.path(".log")])
+    outputs.require_free([])
     log.begin()
     require_grm_room(job, genotypes, task.variants, log)
     said = Said.so_far(log)
@@ -52,7 +52,14 @@ def run_grm_part(job: GrmJob, log: Logbook, outputs: OutputSet, workspace: Works
         sum_cells(task, cells, journal.folder, journal.key, progress)
     progress.close()
     workspace.require_lock()
-    seal_part(job.run, journal.folder, "grm", (journal.key, journal.facts), said)
+    seal_part(
+        job.run,
+        journal.folder,
+        "grm",
+        (journal.key, journal.facts),
+        said,
+        overwrite=outputs.overwrite,
+    )
     log.say(
         f"Part {share.part} of {share.n_parts}: {len(cells)} pieces of {len(groups)} chromosomes "
         f"in {job.run.out}/"

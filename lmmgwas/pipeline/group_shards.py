@@ -232,8 +232,14 @@ class AnalysisShards:
         """Return a group without gaps."""
         chain = self._chain(Stretch(place, 0, n_variants))
         paths = [self._sound[place][stretch] for stretch in chain]
-        shards = [Shard.open(path, self._key, verify=False) for path in paths]
-        return GroupShard(shards, self._chromosomes)
+        return GroupShard([self._open(path) for path in paths], self._chromosomes)
+
+    def _open(self, path: Path) -> Shard:
+        """A shard that was sound. Raises FileAccessError (E122) where it is not any more."""
+        try:
+            return Shard.open(path, self._key, verify=False)
+        except (DamagedShardError, OSError, ValueError, KeyError) as error:
+            raise FileAccessError("E122", f"{path} was changed meanwhile ({error})") from error
 
     def review(self, log: Logbook) -> None:
         """Verify what is there, and remove what is damaged of what this run may write to.

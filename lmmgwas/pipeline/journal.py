@@ -7,7 +7,10 @@ under the very same key; what differs is named.
 
 import hashlib
 import json
+import os
+import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,7 @@ from lmmgwas.numerics.threads import blas_libraries
 from lmmgwas.pipeline.group_shards import AnalysisShards
 from lmmgwas.pipeline.logbook import Logbook
 from lmmgwas.pipeline.options import RunOptions
-from lmmgwas.pipeline.parts import Part, differences, is_done
+from lmmgwas.pipeline.parts import Part, differences, is_done, require_free_part
 from lmmgwas.report.manifest import describe_software
 
 _FORMAT = 1
@@ -28,7 +31,7 @@ WHO_AND_WHERE = {"part", "nulls", "save_nulls", "nulls_of", "scheduler", "worker
 """Arguments that say who computes what, and nothing of the results."""
 
 _WITHOUT_EFFECT = {
-    *("out", "plots", "tmpdir", "memory"),
+    *("out", "plots", "tmpdir", "memory", "strict"),
     *("quiet", "verbose", "debug", "resume", "overwrite", "break_lock"),
     *WHO_AND_WHERE,
 }
@@ -95,6 +98,8 @@ class Journal:
                 workspace.owns_study = True  # what a kill left while it was being removed
                 return None
             outputs.require_free_of_others()
+            if run.is_part:
+                require_free_part(replace(run, resume=False))
             log.say("--resume finds no interrupted run under this name: it begins")
         _begin(workspace, facts, overwrite=outputs.overwrite)
         return cls(workspace.study, key, facts)
@@ -130,7 +135,8 @@ class Journal:
         """
         if run.tmpdir is None:
             return self.folder / what
-        return run.tmpdir / f".{run.out.name}.{self.key[:16]}.{what}"
+        where = zlib.crc32(os.fsencode(run.out.absolute()))
+        return run.tmpdir / f".{run.out.name}.{self.key[:16]}.{where:08x}.{what}"
 
     def analysis(
         self, number: int, chromosomes: tuple[Chromosome, ...], log: Logbook
@@ -199,12 +205,12 @@ def _require_same(kept: dict[str, Any], now: dict[str, Any], workspace: Workspac
 
 
 def _last_file(run: RunOptions) -> Path:
-    return run.path(".run.json") if run.share is None else run.out
+    return run.out if run.is_part else run.path(".run.json")
 
 
 def _is_complete(run: RunOptions, key: str) -> bool:
     """Whether the results under the prefix are those of this study, whole."""
-    if run.share is not None:
+    if run.is_part:
         return is_done(run, key)
     try:
         found = json.loads(run.path(".run.json").read_bytes())

@@ -6,8 +6,10 @@ scans maps the matrices. Each file carries the key of its study.
 
 import contextlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lmmgwas.errors import FileAccessError, MismatchError
 from lmmgwas.io.shards import DamagedShardError, Shard, ShardWriter
@@ -22,10 +24,12 @@ GENOME = "genome"
 class KeptFits:
     """The fits of one analysis, in a folder that processes may share."""
 
-    def __init__(self, folder: Path, analysis: int, key: str) -> None:
+    def __init__(self, folder: Path, analysis: int, key: str, *, make: bool = False) -> None:
         self._folder = folder
         self._analysis = analysis
         self._key = key
+        if not make:
+            return
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
@@ -39,8 +43,18 @@ class KeptFits:
         return self._folder / f"{self._analysis:04d}.{what}.null"
 
     def has(self, name: str | int) -> bool:
-        """Whether a fit is there."""
-        return self.path(name).exists()
+        """Whether a fit of this study is there."""
+        try:
+            Shard.open(self.path(name), self._key, verify=False)
+        except (DamagedShardError, OSError, ValueError, KeyError):
+            return False
+        return True
+
+    def drop_others(self) -> None:
+        """Remove fits of this analysis that are not of this study."""
+        for path in self._folder.glob(f"{self._analysis:04d}.*.null"):
+            if not self.has(path.name.split(".")[1]):
+                path.unlink(missing_ok=True)
 
     def keep(self, name: str | int, fitted: FittedGroup) -> None:
         """Write a fit; it has its name once it is whole. Raises FileAccessError."""
@@ -48,8 +62,8 @@ class KeptFits:
         writer = ShardWriter(self.path(name), self._key)
         with contextlib.closing(writer):
             for array in arrays:
-                writer.add_array(array)
-            kinds = [[array.dtype.str, list(array.shape)] for array in arrays]
+                writer.add_array(array.T if _by_columns(array) else array)
+            kinds = [[a.dtype.str, list(a.shape), _by_columns(a)] for a in arrays]
             writer.commit({"fit": content, "arrays": kinds})
 
     def find(self, name: str | int) -> FittedGroup | None:
@@ -65,8 +79,10 @@ class KeptFits:
             shard = Shard.open(path, self._key)
             kinds = shard.closing["arrays"]
             arrays = [
-                shard.mapped(k, np.dtype(dtype), tuple(shape))
-                for k, (dtype, shape) in enumerate(kinds)
+                shard.mapped(k, np.dtype(dtype), tuple(shape[::-1])).T
+                if by_columns
+                else shard.mapped(k, np.dtype(dtype), tuple(shape))
+                for k, (dtype, shape, by_columns) in enumerate(kinds)
             ]
             return unpack(shard.closing["fit"], arrays)
         except OSError as error:
@@ -81,6 +97,11 @@ class KeptFits:
             raise _damaged(path, error) from error
         except (ValueError, KeyError, TypeError, IndexError) as error:
             raise _damaged(path, error) from error
+
+
+def _by_columns(array: NDArray[Any]) -> bool:
+    """Whether an array lies in memory by columns: products take another way then."""
+    return bool(array.flags.f_contiguous and not array.flags.c_contiguous)
 
 
 def _damaged(path: Path, error: Exception) -> FileAccessError:

@@ -83,8 +83,15 @@ class Logbook:
         self._write(f"Warning [{code}]: {named}", terminal=self._verbosity >= 0)
 
     def repeat(self, text: str) -> None:
-        """Keep a warning that another process gave, unless it was given here, too."""
+        """Keep a warning that another process gave, unless it was given here, too.
+
+        An error under `--strict`.
+        """
         if text not in self.warnings:
+            if self._strict:
+                raise StrictWarningError(
+                    "W118", f"a part was warned: {text} (--strict makes it an error)"
+                )
             self.warnings.append(text)
             self._write(f"Warning (of a part): {text}", terminal=True)
 

@@ -29,11 +29,11 @@ def run_merge(
     workspace: Workspace,
 ) -> None:
     """Put parts together; `job` is theirs, with another place for the output."""
+    refuse_unfinished(workspace, job.run)
     if isinstance(job, GrmJob):
         merge_grm(job, parts, log, outputs, workspace)
         return
-    refuse_unfinished(workspace, job.run)
-    study = plan_study(job, log, outputs)
+    study = plan_study(job, log, outputs, needs_room=False)
     inputs = describe_inputs(inputs_of(study))
     journal = Journal.of_parts(workspace, job.run, inputs, parts)
     repeat(parts[0].said, log)

@@ -237,6 +237,13 @@ class RunOptions:
                 "E002", f"--block-size {self.block_size} is out of range: give 1 or more"
             )
 
+    @property
+    def is_part(self) -> bool:
+        """Whether `out` is the folder of a part; null models have a folder of their own."""
+        if self.share is None:
+            return False
+        return self.out.name.endswith((f".{self.share.name}", f".grm-{self.share.name}"))
+
     def path(self, suffix: str) -> Path:
         """Return PREFIX + suffix."""
         return self.out.with_name(self.out.name + suffix)

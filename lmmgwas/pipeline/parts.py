@@ -8,7 +8,6 @@ part.json says which study the part belongs to, how it was asked for, and what i
 
 import json
 import re
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +16,10 @@ from typing import Any
 from lmmgwas.errors import MismatchError, OutputExistsError, UsageError
 from lmmgwas.io.atomic import write_whole
 from lmmgwas.io.text import access_error
-from lmmgwas.io.writing import flush, rename_folder
+from lmmgwas.io.writing import flush, remove_tree, rename_folder
 from lmmgwas.pipeline.logbook import Logbook
 from lmmgwas.pipeline.options import RunOptions, Share
+from lmmgwas.report.manifest import describe_software
 
 _FORMAT = 1
 _NAME = "part.json"
@@ -56,7 +56,13 @@ class Part:
 
 
 def seal_part(
-    run: RunOptions, folder: Path, kind: str, study: tuple[str, dict[str, Any]], said: Said
+    run: RunOptions,
+    folder: Path,
+    kind: str,
+    study: tuple[str, dict[str, Any]],
+    said: Said,
+    *,
+    overwrite: bool,
 ) -> None:
     """Write part.json into a folder of shards, and give the folder its name.
 
@@ -77,12 +83,13 @@ def seal_part(
         "notes": said.notes,
     }
     write_whole(folder / _NAME, json.dumps(content, indent=1).encode())
-    for name in ("journal.json", "grm.json"):
-        (folder / name).unlink(missing_ok=True)
-    if run.overwrite and run.out.is_dir():
-        shutil.rmtree(run.out)
+    for stray in (*folder.glob(".*.tmp"), folder / "grm.json"):
+        stray.unlink(missing_ok=True)
+    if overwrite and run.out.is_dir():
+        remove_tree(run.out)
     flush(folder)
     rename_folder(folder, run.out)
+    (run.out / "journal.json").unlink(missing_ok=True)
     flush(run.out.parent)
 
 
@@ -218,6 +225,18 @@ def _require_one_study(parts: Sequence[Part]) -> None:
                 f"{part.folder} and {first.folder} are of different studies: {what}; run the odd "
                 "one again with the options of the others",
             )
+
+
+def require_software(part: Part) -> None:
+    """Raise MismatchError (E116) where a part was made by other versions than these."""
+    now = json.loads(json.dumps(describe_software()))
+    if part.facts.get("software") != now:
+        what = differences({"software": part.facts.get("software")}, {"software": now})
+        raise MismatchError(
+            "E116",
+            f"{part.folder} was made by other versions: {what}; merge with those, or run the parts "
+            "again",
+        )
 
 
 def differences(before: dict[str, Any], after: dict[str, Any], *, most: int = 5) -> str:

@@ -42,12 +42,15 @@ from lmmgwas.pipeline.trait_output import TraitFiles
 from lmmgwas.pipeline.variant_checks import say_nonautosomal
 
 
-def plan_study(job: AssocJob, log: Logbook, outputs: OutputSet | None) -> Study:
+def plan_study(
+    job: AssocJob, log: Logbook, outputs: OutputSet | None, *, needs_room: bool = True
+) -> Study:
     """Read all inputs and refuse what can be refused before the work.
 
-    Without `outputs` it is not asked whether the names of the results are free.
+    Without `outputs` it is not asked whether the names of the results are free; `needs_room` is
+    False where nothing large is computed, as when parts are merged.
     """
-    _refuse_early(job)
+    _refuse_early(job, needs_room=needs_room)
     genotypes = open_genotypes(job.genotypes, log)
     check_sample_calls(genotypes, log)
     tables = read_study_tables(job.tables, genotypes, log)
@@ -75,7 +78,8 @@ def plan_study(job: AssocJob, log: Logbook, outputs: OutputSet | None) -> Study:
     )
     study = Study(job, genotypes, variants, tables, flow, plans, grm, threshold)
     given = _given_grm(grm)
-    _require_room(study, given, log)
+    if needs_room:
+        _require_room(study, given, log)
     if grm is not None and job.model.loco and job.model.h2 != 0.0:
         _require_loco(grm, given, autosomal_groups(variants))
     _say_hwe(job, genotypes, plans, log)
@@ -85,19 +89,35 @@ def plan_study(job: AssocJob, log: Logbook, outputs: OutputSet | None) -> Study:
     return study
 
 
-def _refuse_early(job: AssocJob) -> None:
+def _refuse_early(job: AssocJob, *, needs_room: bool) -> None:
     """Refuse what needs no input: a folder that is not there, far too little memory."""
+    _require_folders(job)
     tmpdir = job.run.tmpdir
     if tmpdir is not None and not (tmpdir.is_dir() and os.access(tmpdir, os.W_OK | os.X_OK)):
         raise FileAccessError(
             "E111",
             f"--tmpdir {tmpdir} is no folder that can be written to: create it, or change it",
         )
+    if not needs_room:
+        return
     builds = job.model.grm is None and job.model.h2 != 0.0
     genotypes = job.genotypes
     if job.model.grm_bfile is not None:
         genotypes = replace(genotypes, files=FileSet.of(job.model.grm_bfile, None, None, None))
     refuse_hopeless(genotypes, job.grm if builds else None, job.run)
+
+
+def _require_folders(job: AssocJob) -> None:
+    """Of null models: the folder that is read, and the one that a new folder will be in."""
+    if job.nulls is not None and not job.nulls.is_dir():
+        raise FileAccessError(
+            "E111",
+            f"--nulls {job.nulls} is no folder: save null models there first (--save-nulls)",
+        )
+    if job.save_nulls is not None and not job.save_nulls.absolute().parent.is_dir():
+        raise FileAccessError(
+            "E111", f"--save-nulls {job.save_nulls}: the folder that it would be in does not exist"
+        )
 
 
 def size_of(study: Study) -> RunSize:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lmmgwas.errors import LmmgwasError, MismatchError
+from lmmgwas.errors import FileAccessError, LmmgwasError
 from lmmgwas.io.grm_files import GrmPaths, open_grm
 from lmmgwas.io.shards import checksum
 from lmmgwas.numerics.threads import limited_blas
@@ -27,9 +27,11 @@ from lmmgwas.pipeline.logbook import Logbook, Progress
 from lmmgwas.pipeline.options import AssocJob
 from lmmgwas.pipeline.parts import differences
 from lmmgwas.pipeline.preflight import plan_study
+from lmmgwas.pipeline.record import inputs_of
 from lmmgwas.pipeline.relatedness import Relatedness
 from lmmgwas.pipeline.scan_run import keep_nulls, scan_stretches
 from lmmgwas.pipeline.study import Study
+from lmmgwas.report.manifest import describe_file
 
 NULLS = "nulls"
 CELLS = "cells"
@@ -112,20 +114,21 @@ class StudyProcess:
         run = order.job.run
         facts = {**study_facts(run, []), "inputs": order.facts["inputs"]}
         if digest(facts) != order.key:
-            raise MismatchError(
+            raise FileAccessError(
                 "E124",
                 "a worker is not set up as the process that asked it: "
                 f"{differences(order.facts, facts)}; give the workers the same environment, and "
                 "OPENBLAS_CORETYPE where the kernels differ",
             )
         if not order.folder.is_dir():
-            raise MismatchError(
+            raise FileAccessError(
                 "E124",
                 f"a worker does not see {order.folder}: the output, and --tmpdir, must lie on "
                 "storage that all workers share",
             )
         self._log = Logbook(Path("/dev/null"), verbosity=-1, strict=run.strict)
         self._study: Study = plan_study(order.job, self._log, None)
+        _require_same_inputs(self._study, order)
         self._journal = Journal(order.folder, order.key, order.facts)
         self._relatedness: Relatedness | None = None
         self._prepared: dict[int, PreparedAnalysis] = {}
@@ -164,7 +167,7 @@ class StudyProcess:
         return folder / cell.file_name
 
     def _fits(self, order: Order, analysis: int) -> KeptFits:
-        return KeptFits(order.job.nulls or order.folder / NULLS, analysis, order.key)
+        return KeptFits(order.folder / NULLS, analysis, order.key, make=True)
 
     def _analysis(self, order: Order, number: int) -> PreparedAnalysis:
         if self._relatedness is None:
@@ -186,6 +189,29 @@ class StudyProcess:
             return Relatedness(grm, manifest, GrmPaths(order.grm), threads)
         grm, manifest = planned.given()
         return Relatedness(grm, manifest, planned.paths(), threads)
+
+
+_SMALL = 1 << 26  # bytes of a file that each worker may read for its checksum
+
+
+def _require_same_inputs(study: Study, order: Order) -> None:
+    """Raise FileAccessError (E124) where a file is not what the process that asks has.
+
+    Of large files, genotypes and GRM, that is seen by their sizes alone.
+    """
+    known = {found["path"]: found for found in order.facts["inputs"]}
+    for path in dict.fromkeys(inputs_of(study)):
+        expected = known.get(str(path))
+        size = path.stat().st_size
+        same = expected is not None and expected["bytes"] == size
+        if same and expected is not None and size <= _SMALL:
+            same = describe_file(path) == expected
+        if not same:
+            raise FileAccessError(
+                "E124",
+                f"a worker sees another {path} ({size:,} bytes) than the process that asked it: "
+                "inputs must lie on storage that all workers share",
+            )
 
 
 def failure_of(error: LmmgwasError) -> TaskFailed:
