@@ -46,7 +46,11 @@ K = (matrix() + matrix().T) / 2.0
 TRIANGLE = np.array([K[i, j] for i in range(N) for j in range(i + 1)]).astype(np.float32)
 
 
-@pytest.fixture(autouse=True, params=[3, 512], ids=["blocks of 3", "one block"])
+@pytest.fixture(
+    autouse=True,
+    params=[3, pytest.param(512, marks=pytest.mark.slow)],
+    ids=["blocks of 3", "one block"],
+)
 def _small_blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(grm_matrices, "_ROWS", request.param)
     monkeypatch.setattr(grm_writers, "_ROWS", request.param)

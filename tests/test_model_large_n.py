@@ -209,7 +209,13 @@ def neg_log10_p(group: FittedGroup, problem: Problem) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("axes", "noise"), [*((axes, False) for axes in SWEEP), (SWEEP[0], True)], ids=str
+    ("axes", "noise"),
+    [
+        *((axes, False) for axes in SWEEP[:2]),
+        (SWEEP[0], True),
+        *(pytest.param(axes, False, marks=pytest.mark.slow) for axes in SWEEP[2:]),
+    ],
+    ids=str,
 )
 def test_results_with_k_in_float32(axes: Axes, noise: bool) -> None:
     exact, cold, warm = fitted(axes, noise)

@@ -5,10 +5,12 @@ and `inf` are none), and every line has as many as the first. The numbers go to 
 in float32, and are then held against their mirror images.
 """
 
+import contextlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,11 +46,18 @@ class _Lines(TextBlocks):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self.ended = False
+        self._source: Generator[bytes, None, None] | None = None
 
     def _read(self) -> Iterator[bytes]:
-        for data in super()._read():
+        source = self._source = cast(Generator[bytes, None, None], super()._read())
+        for data in source:
             self.ended = data.endswith(b"\n")
             yield data
+
+    def close(self) -> None:
+        """Close the file where it is not read to its end: what is refused keeps its place open."""
+        if self._source is not None:
+            self._source.close()
 
     def numbered(self) -> Iterator[tuple[int, str]]:
         """Yield each line with its number."""
@@ -149,7 +158,8 @@ def read_gemma(path: Path, n: int, folder: Path) -> tuple[Square, Remarks]:
         rows.require_all()
 
     rows = _Rows(str(path), n, 1)
-    return _square(rows, read(), folder), lines.remarks()
+    with contextlib.closing(lines):
+        return _square(rows, read(), folder), lines.remarks()
 
 
 def _refuse_count(path: str, line: int, found: int, n: int) -> None:
@@ -171,7 +181,11 @@ def read_table_matrix(path: Path, folder: Path) -> tuple[Square, Ids, Remarks]:
 
     Raises FormatError: E715, E716, E718, E720 (names), E301 (a name twice).
     """
-    lines = _Lines(path)
+    with contextlib.closing(_Lines(path)) as lines:
+        return _read_table(lines, path, folder)
+
+
+def _read_table(lines: _Lines, path: Path, folder: Path) -> tuple[Square, Ids, Remarks]:
     numbered = lines.numbered()
     _, header = next(numbered, (1, ""))
     split = _splitter(header)
