@@ -28,6 +28,7 @@ KERNELS = {
     "tests/test_numerics_hwe.py": (),
     "tests/test_numerics_refit.py": ("log_likelihood", "row_of_zeros", "perfect_fit"),
     "tests/test_numerics_hashing.py": (),
+    "tests/test_numerics_panels.py": (),
     "tests/test_numerics_triangle.py": (),
     "tests/test_numerics_tails.py": ("switch", "special_values", "below_the_smallest"),
     "tests/test_model_grm_check.py": ("products", "triangle", "dense_one", "another_order"),

@@ -142,3 +142,17 @@ def test_counts_are_held_against_their_products() -> None:
     check_counts("all", GroupRows(rows, values, counts, np.zeros(3), right))
     with pytest.raises(NumericalError, match="counts of pairs"):
         check_counts("all", GroupRows(rows, values, counts, np.zeros(3), right + 1.0))
+
+
+def test_counts_without_products_and_a_sum_of_nothing() -> None:
+    rows = RowTile(0, 3)
+    total = GrmSum(rows)
+    total.flush()
+    assert not total.total.any()
+    whole = WholeSum(rows, pairwise=True)
+    values = np.ones(6, dtype=np.float32)
+    whole.add(GroupRows(rows, values, 2.0 * values, np.ones(3), None), 2)
+    found = whole.means(2)
+    np.testing.assert_array_equal(found.values, 1.0)
+    np.testing.assert_array_equal(found.counts, 2.0)
+    np.testing.assert_array_equal(found.count_products, 0.0)

@@ -338,3 +338,11 @@ def test_options_that_do_not_help_are_not_offered() -> None:
 def test_a_whitener_that_is_settled_is_not_offered() -> None:
     run = RunSize(0, None, (study(kind=WhitenerKind.SPECTRAL, threads=2, may_choose=False),))
     assert not any("--whitener" in option for option, _ in smaller_runs(run))
+
+
+def test_kept_decompositions_need_no_workspace() -> None:
+    made, kept = (study(kind=WhitenerKind.SPECTRAL, kept=k) for k in (False, True))
+    assert RunSize(0, None, (kept,)).estimate().peak < RunSize(0, None, (made,)).estimate().peak
+    terms = [term.what for phase in study_phases(kept) for term in phase.terms]
+    assert any("from disk" in what for what in terms)
+    assert not any("workspace" in what for what in terms)

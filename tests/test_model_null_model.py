@@ -18,6 +18,7 @@ from lmmgwas.errors import DegenerateError
 from lmmgwas.model.grm import centre_and_scale
 from lmmgwas.model.null_model import (
     NullModel,
+    _Bounded,
     check_residual,
     fit_cholesky,
     fit_spectral,
@@ -227,3 +228,16 @@ def test_h2_at_which_v_is_not_positive_definite_is_refused(share: float) -> None
     for h2 in (limit - 1e-4, limit + 1e-4, 0.5 + 0.5 * limit):
         with pytest.raises(DegenerateError, match=r"E701.*not positive definite"):
             fit_indefinite(share, h2)
+
+
+def test_beyond_the_last_h2_the_likelihood_only_falls() -> None:
+    problem = make_problem(Axes(n=30, m=40))
+    K, _ = centred_kernel(problem.K)
+    y = problem.y - problem.y.mean()
+    inner = CholeskyReml(np.ascontiguousarray(K), y, problem.basis)
+    bounded = _Bounded(inner, 0.6)
+    assert bounded.loglik(0.5) == inner.loglik(0.5)
+    assert bounded.point(0.6) == inner.point(0.6)
+    beyond = bounded.point(0.61)
+    assert bounded.loglik(0.61) == beyond.loglik == -np.inf
+    assert beyond.score < 0.0

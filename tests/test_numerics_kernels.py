@@ -8,6 +8,8 @@ from lmmgwas.numerics.kernels import (
     add_packed,
     add_packed_product,
     add_row_sums,
+    add_weighted,
+    add_weighted_product,
     centre_symmetric,
     combine_packed,
     count_calls,
@@ -228,3 +230,24 @@ def test_strict_lower_square_sum(n: int, dtype: type) -> None:
     expected = (np.tril(matrix.astype(np.float64), -1) ** 2).sum()
     # Rounding of n^2 terms.
     assert strict_lower_square_sum(matrix) == pytest.approx(expected, rel=1e-14, abs=1e-300)
+
+
+@pytest.mark.parametrize("first", [0, 3])
+def test_add_weighted(first: int) -> None:
+    """Rows 4 and 5 of a triangle that is packed from row `first` on."""
+    before = first * (first + 1) // 2
+    packed = np.arange(21 - before, dtype=np.float32)
+    out = np.ones(21 - before)
+    add_weighted(first, packed, 2.5, (4, 6), out)
+    expected = np.ones(21 - before)
+    expected[10 - before :] += 2.5 * packed[10 - before :]
+    np.testing.assert_array_equal(out, expected)
+
+
+def test_add_weighted_product() -> None:
+    packed = np.array([0.5, 2.0, 0.0], dtype=np.float32)
+    counts = np.array([4.0, 0.0, 7.0], dtype=np.float32)
+    total, joint = np.ones(3), np.full(3, 2.0)
+    add_weighted_product(packed, counts, total, joint)
+    np.testing.assert_array_equal(total, [3.0, 1.0, 1.0])
+    np.testing.assert_array_equal(joint, [6.0, 2.0, 9.0])

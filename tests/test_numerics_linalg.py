@@ -9,6 +9,7 @@ from lmmgwas.numerics import linalg
 from lmmgwas.numerics.linalg import (
     NotPositiveDefiniteError,
     add_outer_in_place,
+    add_trapezoid_in_place,
     cholesky_in_place,
     inverse_in_place,
     inverse_norms_in_place,
@@ -344,3 +345,18 @@ def test_a_decomposition_that_does_not_converge_is_said(monkeypatch: pytest.Monk
     monkeypatch.setattr(linalg, "call_lapack", lambda *_: 3)
     with pytest.raises(ArithmeticError, match=r"did not converge \(info 3\)"):
         linalg.symmetric_eigen(np.eye(4))
+
+
+@pytest.mark.parametrize(("first", "shape"), [(1, (2, 4)), (3, (3, 6)), (0, (2, 3))])
+def test_a_trapezoid_that_is_none(first: int, shape: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="columns"):
+        add_trapezoid_in_place(np.ones((2, 5)), first, np.zeros(shape))
+
+
+def test_a_trapezoid_is_rows_of_the_product() -> None:
+    tile = np.random.default_rng(1).standard_normal((4, 7))
+    out = np.zeros((3, 5))
+    add_trapezoid_in_place(tile, 2, out)
+    expected = (tile.T @ tile)[2:5, :5]
+    lower = np.tri(5, dtype=bool)[2:5]
+    np.testing.assert_allclose(out[lower], expected[lower], atol=1e-14)
