@@ -967,7 +967,7 @@ def test_interrupted_or_out_of_memory(
     check_nothing_written(tried.folder, exit_code)
 
 
-@pytest.mark.parametrize("moment", ["grm/*", ".*.00003.*.tmp"], ids=["GRM", "scan"])
+@pytest.mark.parametrize("moment", ["grm/*", "0000.00003.*.shard"], ids=["GRM", "scan"])
 def test_sigterm_leaves_no_temporary_files(test_data: Path, tmp_path: Path, moment: str) -> None:
     folder = tmp_path / "out"
     folder.mkdir()
