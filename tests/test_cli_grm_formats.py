@@ -30,6 +30,9 @@ WORDS = {
 needs_plink2 = pytest.mark.skipif(shutil.which("plink2") is None, reason="plink2 is not installed")
 needs_gemma = pytest.mark.skipif(shutil.which("gemma") is None, reason="GEMMA is not installed")
 
+# Long: each format through the whole program; the readers themselves are in the fast suite.
+pytestmark = pytest.mark.slow
+
 
 def program(*arguments: object, folder: Path) -> None:
     done = subprocess.run(

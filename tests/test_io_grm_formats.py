@@ -512,6 +512,7 @@ CUT = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CUT)
 def test_no_cut_file_is_taken_for_a_whole_one(name: str, tmp_path: Path) -> None:
     """Cut at each byte: refused, or the same, or with a warning."""
@@ -537,6 +538,7 @@ def test_no_cut_file_is_taken_for_a_whole_one(name: str, tmp_path: Path) -> None
     assert "silent" not in outcomes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", [1, 2, 3])
 def test_damaged_headers_of_arrays(version: int, tmp_path: Path) -> None:
     """Some byte of the header is another: the same array, another one of ours, or refused."""
