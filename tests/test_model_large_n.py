@@ -13,19 +13,14 @@ from simulate import Axes, Problem, make_problem
 
 from lmmgwas.errors import DegenerateError, MismatchError, UsageError
 from lmmgwas.model import single_kernel
-from lmmgwas.model.fitting import (
-    Analysis,
-    FittedGroup,
-    fit_group,
-    suggested_starts,
-    whitener_cost,
-)
+from lmmgwas.model.fitting import Analysis, FittedGroup, fit_group, suggested_starts
 from lmmgwas.model.grm import Grm, PackedPart
 from lmmgwas.model.memory import GrmSize, StudySize
 from lmmgwas.model.null_model import NullModel
 from lmmgwas.model.run_size import RunSize, smaller_runs, too_many_for_eigenvectors
 from lmmgwas.model.samples import standardise_trait
 from lmmgwas.model.single_kernel import LARGE_SAMPLES, single_matrix
+from lmmgwas.model.whitener_cost import whitener_cost
 from lmmgwas.model.whitening import Precision, WhitenerKind
 from lmmgwas.numerics.linalg import EVD_MAX_N, NotPositiveDefiniteError
 from lmmgwas.numerics.optimise import Status

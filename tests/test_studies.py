@@ -348,9 +348,9 @@ class TraitCheck:
                 continue
             here = groups[rows] == group
             assert int(null.loc[group, "n_variants_tested"]) == here.sum()
-            expected = self.check_rows(model, null.loc[group], table[here], facts.G[rows[here]])
-            self.check_lambda(null.loc[group], expected)
-            everything.append(expected)
+            found = self.check_rows(model, null.loc[group], table[here], facts.G[rows[here]])
+            self.check_lambda(null.loc[group], found)
+            everything.append(found)
         self.check_lambda(null.loc["all"], np.concatenate(everything))
         assert int(null.loc["all", "n_variants_tested"]) == len(table)
 

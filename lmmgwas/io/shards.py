@@ -36,6 +36,10 @@ class DamagedShardError(Exception):
     """A file that is not a whole shard of this study; the text says why."""
 
 
+class ForeignShardError(DamagedShardError):
+    """A whole shard, but of another study."""
+
+
 class ShardWriter:
     """A shard that grows under a temporary name; `commit` gives it its own."""
 
@@ -128,7 +132,7 @@ class Shard:
             index = np.frombuffer(stream.read(n_index), dtype="<i8")
             about = json.loads(stream.read(n_text))
         if about["key"] != key:
-            raise DamagedShardError("it belongs to another study")
+            raise ForeignShardError("it belongs to another study")
         rows = int(about["pieces"])
         return cls(path, index.reshape(rows, -1) if rows else index.reshape(0, 0), about["closing"])
 

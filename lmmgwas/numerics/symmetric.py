@@ -4,6 +4,7 @@ A matrix in float32 takes half the memory. numpy would make a float64 copy of al
 multiplies with vectors in float64; here that is done for a few rows at a time.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,14 +17,20 @@ _PANEL = 256
 """Rows that are in float64 at a time: 61 MB at n = 30,000."""
 
 
+def _panels(M: Real) -> Iterator[tuple[slice, Array]]:
+    """Yield some rows at a time: which, and their values in float64."""
+    for start in range(0, M.shape[0], _PANEL):
+        rows = slice(start, start + _PANEL)
+        yield rows, M[rows].astype(np.float64)
+
+
 def times_columns(K: Real, columns: Array) -> Array:
     """Return K B in float64 for B of shape (n,) or (n, k), K (n, n) with both triangles filled."""
     if K.dtype == np.float64:
         return np.asarray(K @ columns)
     out = np.empty(columns.shape)
-    for start in range(0, K.shape[0], _PANEL):
-        panel = K[start : start + _PANEL].astype(np.float64)
-        np.matmul(panel, columns, out=out[start : start + _PANEL])
+    for rows, panel in _panels(K):
+        np.matmul(panel, columns, out=out[rows])
     return out
 
 
@@ -32,9 +39,8 @@ def times_rows(K: Real, rows: Array) -> Array:
     if K.dtype == np.float64:
         return np.asarray(rows @ K)
     out = np.empty(rows.shape)
-    for start in range(0, K.shape[0], _PANEL):
-        panel = K[start : start + _PANEL].astype(np.float64)
-        out[:, start : start + _PANEL] = rows @ panel.T
+    for own, panel in _panels(K):
+        out[:, own] = rows @ panel.T
     return out
 
 
@@ -43,8 +49,8 @@ def times_any(rows: Array, M: Real) -> Array:
     if M.dtype == np.float64:
         return np.asarray(rows @ M)
     out = np.zeros(rows.shape)
-    for start in range(0, M.shape[0], _PANEL):
-        out += rows[:, start : start + _PANEL] @ M[start : start + _PANEL].astype(np.float64)
+    for own, panel in _panels(M):
+        out += rows[:, own] @ panel
     return out
 
 
@@ -53,7 +59,6 @@ def square_sum(K: Real) -> float:
     if K.dtype == np.float64:
         return float(np.einsum("ik,ik->", K, K))
     total = 0.0
-    for start in range(0, K.shape[0], _PANEL):
-        panel = K[start : start + _PANEL].astype(np.float64)
+    for _, panel in _panels(K):
         total += float(np.einsum("ik,ik->", panel, panel))
     return total

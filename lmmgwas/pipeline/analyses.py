@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lmmgwas.errors import MismatchError
-from lmmgwas.model.fitting import WhitenerCost
 from lmmgwas.model.grm import check_loco
 from lmmgwas.model.scan import ScanKind
+from lmmgwas.model.whitener_cost import WhitenerCost
 from lmmgwas.pipeline.conservation import check_grm_set
 from lmmgwas.pipeline.grm_run import Build
 from lmmgwas.pipeline.journal import Journal

@@ -4,6 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from lmmgwas.errors import FileAccessError
+from lmmgwas.io.atomic import OutputSet
+from lmmgwas.io.grm_files import GrmPaths
 from lmmgwas.io.shards import DamagedShardError
 from lmmgwas.pipeline.analyses import PreparedAnalysis
 from lmmgwas.pipeline.cluster import Call, Cluster
@@ -42,7 +44,7 @@ def order_of(job: AssocJob, journal: Journal) -> Order:
 def build_on(cluster: Cluster, order: Order) -> Build:
     """Return what has the GRM of a study summed by a cluster."""
 
-    def build(task: GrmTask, paths: object, outputs: object, log: Logbook) -> None:
+    def build(task: GrmTask, paths: GrmPaths, outputs: OutputSet, log: Logbook) -> None:
         folder = order.folder / CELLS
         folder.mkdir(mode=0o700, exist_ok=True)
         cells = all_cells(task.variants, task.genotypes.kept.size)
@@ -57,7 +59,7 @@ def build_on(cluster: Cluster, order: Order) -> Build:
         cluster.do(order, [Call(SumCell(cell)) for cell in cells], finished)
         progress.close()
         summed = CellFolders(task, [folder], order.key)
-        write_grm(task, summed.group, paths, outputs, log)  # type: ignore[arg-type]
+        write_grm(task, summed.group, paths, outputs, log)
 
     return build
 

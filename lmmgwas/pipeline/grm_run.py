@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +51,7 @@ Build = Callable[[GrmTask, GrmPaths, OutputSet, Logbook], None]
 
 def run_grm(job: GrmJob, log: Logbook, outputs: OutputSet, build: Build | None = None) -> None:
     """`lmmgwas grm`: build the set and keep it; `build` may have it from elsewhere."""
-
-    def _build(task: GrmTask, paths: GrmPaths, outputs: OutputSet, log: Logbook) -> None:
-        build_grm(task, paths, outputs, log, quiet=job.run.verbosity == 0)
-
+    usual = partial(build_grm, quiet=job.run.verbosity == 0)
     paths = GrmPaths(job.run.out)
     genotypes = open_genotypes(job.genotypes, log)
     task = plan_grm(genotypes, job.genotypes, job.grm, job.run, log)
@@ -65,7 +63,7 @@ def run_grm(job: GrmJob, log: Logbook, outputs: OutputSet, build: Build | None =
     log.begin()
     require_grm_room(job, genotypes, task.variants, log)
     with log.stage("GRM"):
-        (build or _build)(task, paths, outputs, log)
+        (build or usual)(task, paths, outputs, log)
     _warn_of_twins(task, outputs.temporary(paths.values(None)), log)
     if job.n_components is not None:
         with log.stage("principal components"):

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmmgwas.errors import FileAccessError, MismatchError
-from lmmgwas.io.shards import DamagedShardError, Shard, ShardWriter
+from lmmgwas.io.shards import DamagedShardError, ForeignShardError, Shard, ShardWriter
 from lmmgwas.io.text import access_error
 from lmmgwas.model.fitting import FittedGroup
 from lmmgwas.model.packing import pack, unpack
@@ -87,15 +87,13 @@ class KeptFits:
             return unpack(shard.closing["fit"], arrays)
         except OSError as error:
             raise access_error(path, error) from error
-        except DamagedShardError as error:
-            if "another study" in str(error):
-                raise MismatchError(
-                    "E116",
-                    f"{path} holds null models of another study (other inputs, options, versions "
-                    "or threads): give the same ones, or save null models for this study",
-                ) from error
-            raise _damaged(path, error) from error
-        except (ValueError, KeyError, TypeError, IndexError) as error:
+        except ForeignShardError as error:
+            raise MismatchError(
+                "E116",
+                f"{path} holds null models of another study (other inputs, options, versions or "
+                "threads): give the same ones, or save null models for this study",
+            ) from error
+        except (DamagedShardError, ValueError, KeyError, TypeError, IndexError) as error:
             raise _damaged(path, error) from error
 
 

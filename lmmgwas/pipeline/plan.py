@@ -28,7 +28,7 @@ from lmmgwas.model.covariates import (
     NumericCovariate,
     build_design,
 )
-from lmmgwas.model.fitting import Analysis, WhitenerCost, whitener_cost
+from lmmgwas.model.fitting import Analysis
 from lmmgwas.model.genotypes import Variants
 from lmmgwas.model.null_model import check_residual
 from lmmgwas.model.samples import (
@@ -40,6 +40,7 @@ from lmmgwas.model.samples import (
 )
 from lmmgwas.model.scan import ScanKind
 from lmmgwas.model.variant_tests import VarianceKind
+from lmmgwas.model.whitener_cost import WhitenerCost, whitener_cost
 from lmmgwas.model.whitening import WhitenerKind
 from lmmgwas.pipeline.flow import SampleFlow
 from lmmgwas.pipeline.inputs import Genotypes

@@ -13,7 +13,7 @@ from lmmgwas.errors import NumericalError
 from lmmgwas.io.atomic import OutputSet
 from lmmgwas.io.metadata import StudyDescription, TableFacts, format_sidecar, reasons_not_ssf
 from lmmgwas.io.workspace import Workspace
-from lmmgwas.model.fitting import WhitenerCost
+from lmmgwas.model.whitener_cost import WhitenerCost
 from lmmgwas.pipeline.conservation import check_rows_on_disk
 from lmmgwas.pipeline.journal import Journal
 from lmmgwas.pipeline.logbook import Logbook

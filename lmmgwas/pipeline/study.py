@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from lmmgwas.model.fitting import WhitenerCost
 from lmmgwas.model.genotypes import Variants
+from lmmgwas.model.whitener_cost import WhitenerCost
 from lmmgwas.pipeline.flow import SampleFlow
 from lmmgwas.pipeline.inputs import Genotypes
 from lmmgwas.pipeline.join import StudyTables

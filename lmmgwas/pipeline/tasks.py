@@ -126,7 +126,7 @@ class StudyProcess:
                 f"a worker does not see {order.folder}: the output, and --tmpdir, must lie on "
                 "storage that all workers share",
             )
-        self._log = Logbook(Path("/dev/null"), verbosity=-1, strict=run.strict)
+        self._log = Logbook(Path(os.devnull), verbosity=-1, strict=run.strict)
         self._study: Study = plan_study(order.job, self._log, None)
         _require_same_inputs(self._study, order)
         self._journal = Journal(order.folder, order.key, order.facts)
