@@ -5,6 +5,7 @@ chromosomes -> genotypes -> sample_quality -> row_quality -> grm_sanity
 -> samples -> case_control -> sentinels -> covariates -> grm_sum -> grm
 -> single_kernel -> kernel_products -> grm_check -> spectrum -> pca -> whitening
 -> whitener_cost -> variant_tests -> background -> calibrated_test -> calibration
--> null_model -> fitting -> packing -> scan -> memory -> run_size -> duration -> self_check -> leads -> simulate.
+-> null_model -> fitting -> packing -> scan -> memory -> run_size -> duration -> self_check
+-> leads -> simulate.
 dense_oracle stands alone.
 """
