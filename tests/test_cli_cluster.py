@@ -112,8 +112,34 @@ def test_a_local_cluster(run_cli: RunCli, small_study: StudyFiles, tmp_path: Pat
     log = tmp_path / "run.log"
     process = start([*PROGRAM, *argv, "--out", tmp_path / "out" / "r", "--workers", 1], log)
     assert process.wait(PATIENCE) == 0, log.read_text()
-    assert "Cluster: 1 workers" in log.read_text()
+    assert re.search(r"Cluster: \S+, workers: 1\n", log.read_text())
     assert output_of(tmp_path / "out") == output_of(tmp_path / "serial")
+
+
+def test_a_cluster_scans_with_given_null_models(
+    run_cli: RunCli, small_study: StudyFiles, tmp_path: Path
+) -> None:
+    """Those that are given are used: a damaged one ends the run; one that is not, is fitted."""
+    grm, nulls = tmp_path / "grm", tmp_path / "nulls"
+    assert run_cli("grm", "--bfile", small_study.bfile, "--out", grm, "--threads", 1).exit_code == 0
+    argv = ["assoc", *small_study.inputs, "--grm", grm, "--threads", 1, "--plots", "none"]
+    (tmp_path / "serial").mkdir()
+    (tmp_path / "out").mkdir()
+    assert run_cli(*argv, "--out", tmp_path / "serial" / "r").exit_code == 0
+    saved = run_cli(*argv, "--out", tmp_path / "s", "--save-nulls", nulls)
+    assert saved.exit_code == 0, saved.stderr
+    (nulls / "0000.00001.null").unlink()
+    before = sorted(nulls.iterdir())
+    argv += ["--nulls", nulls, "--workers", 1]
+    log = tmp_path / "run.log"
+    assert start([*PROGRAM, *argv, "--out", tmp_path / "out" / "r"], log).wait(PATIENCE) == 0
+    assert output_of(tmp_path / "out") == output_of(tmp_path / "serial")
+    assert sorted(nulls.iterdir()) == before
+    damaged = nulls / "0000.00002.null"
+    damaged.write_bytes(damaged.read_bytes()[:-9])
+    assert start([*PROGRAM, *argv, "--out", tmp_path / "bad"], log).wait(PATIENCE) == 7
+    assert "E122" in log.read_text()
+    assert "0000.00002.null" in log.read_text()
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,10 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from lmmgwas.model.genotypes import Variants
@@ -80,14 +82,17 @@ def reasons_not_ssf(variants: Variants, *, is_human: bool) -> list[str]:
     if foreign:
         reasons.append(f"chromosome {', '.join(foreign[:5])} not among 1 to 25")
     for column in (variants.raw.effect_allele, variants.raw.other_allele):
-        alleles = column.take(variants.source_index)
-        n_other = len(alleles) - int(
-            pc.sum(pc.match_substring_regex(alleles, _NUCLEOTIDES)).as_py() or 0
-        )
+        n_other = _n_not_nucleotides(column.take(variants.source_index))
         if n_other:
             reasons.append(f"{n_other} variants with alleles other than A, C, G, T")
             break
     return reasons
+
+
+def _n_not_nucleotides(alleles: Any) -> int:
+    """How many alleles are no words of nucleotides; single letters are seen at once."""
+    longer = alleles.filter(pc.invert(pc.is_in(alleles, value_set=pa.array(list("ACGT")))))
+    return len(longer) - int(pc.sum(pc.match_substring_regex(longer, _NUCLEOTIDES)).as_py() or 0)
 
 
 def _scalar(text: str) -> str:

@@ -99,7 +99,7 @@ def prepare(
     shards = journal.analysis(number, study.variants.chromosomes, log)
     layout = Layout(scan_job)
     finished = sum(not shards.gaps(stretch) for stretch in layout.everything())
-    if finished:
+    if finished and job.run.resume:
         log.say(f"Resumed: {finished} of {len(layout.groups)} groups are finished")
     fits = None if job.nulls is None else KeptFits(job.nulls, number, journal.key)
     return PreparedAnalysis(plan, Scan(scan_job, traits, shards, layout, fits), cost)

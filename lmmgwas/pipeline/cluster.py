@@ -109,7 +109,7 @@ class Cluster:
         self._asked = time.monotonic()
         now = self.n_workers()
         if now != self._known:
-            self._log.say(f"Cluster: {now} workers, {self._known} before")
+            self._log.say(f"Cluster: workers now: {now}, before: {self._known}")
             self._known = now
 
 
@@ -208,7 +208,7 @@ def connected(options: ClusterOptions, scratch: Path, log: Logbook) -> Iterator[
         stack.enter_context(client)
         cluster = Cluster(client, log)
         _wait_for_workers(client)
-        log.say(f"Cluster: {cluster.n_workers()} workers at {client.scheduler.address}")
+        log.say(f"Cluster: {client.scheduler.address}, workers: {cluster.n_workers()}")
         yield cluster
 
 

@@ -38,7 +38,9 @@ def order_of(job: AssocJob, journal: Journal) -> Order:
     """Return what workers must know of a study."""
     plain = replace(job.run, out=job.run.out.absolute(), overwrite=True, cluster=None)
     folder = journal.folder.absolute()
-    return Order(replace(job, run=plain), journal.key, journal.facts, folder, None, str(Path.cwd()))
+    nulls = None if job.nulls is None else job.nulls.absolute()
+    plain_job = replace(job, run=plain, nulls=nulls)
+    return Order(plain_job, journal.key, journal.facts, folder, None, str(Path.cwd()))
 
 
 def build_on(cluster: Cluster, order: Order) -> Build:
@@ -75,7 +77,7 @@ def scan_on(
     stretches = [call.task.stretch for call in calls if isinstance(call.task, ScanStretch)]
     total = sum(stretch.last - stretch.first for stretch in stretches)
     progress = Progress(log, "scan", total, quiet=order.job.run.verbosity == 0)
-    fits = KeptFits(order.folder / NULLS, number, order.key, make=True)
+    fits = KeptFits(order.folder / NULLS, number, order.key, make=True, given=order.job.nulls)
 
     def finished(call: Call, done: TaskDone) -> None:
         if isinstance(call.task, FitGenome):

@@ -22,10 +22,23 @@ GENOME = "genome"
 
 
 class KeptFits:
-    """The fits of one analysis, in a folder that processes may share."""
+    """The fits of one analysis, in a folder that processes may share.
 
-    def __init__(self, folder: Path, analysis: int, key: str, *, make: bool = False) -> None:
+    Those that are not there are looked for in `given`, where a user keeps some; nothing is
+    written into it.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        analysis: int,
+        key: str,
+        *,
+        make: bool = False,
+        given: Path | None = None,
+    ) -> None:
         self._folder = folder
+        self._given = given
         self._analysis = analysis
         self._key = key
         if not make:
@@ -40,7 +53,11 @@ class KeptFits:
     def path(self, name: str | int) -> Path:
         """Return the file of a fit."""
         what = name if isinstance(name, str) else f"{name:05d}"
-        return self._folder / f"{self._analysis:04d}.{what}.null"
+        own = self._folder / f"{self._analysis:04d}.{what}.null"
+        if self._given is not None and not own.exists():
+            given = self._given / own.name
+            return given if given.exists() else own
+        return own
 
     def has(self, name: str | int) -> bool:
         """Whether a fit of this study is there."""

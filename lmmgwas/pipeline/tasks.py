@@ -167,7 +167,8 @@ class StudyProcess:
         return folder / cell.file_name
 
     def _fits(self, order: Order, analysis: int) -> KeptFits:
-        return KeptFits(order.folder / NULLS, analysis, order.key, make=True)
+        given = order.job.nulls
+        return KeptFits(order.folder / NULLS, analysis, order.key, make=True, given=given)
 
     def _analysis(self, order: Order, number: int) -> PreparedAnalysis:
         if self._relatedness is None:

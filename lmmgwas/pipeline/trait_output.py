@@ -5,6 +5,7 @@ groups. What plots, lambda and leads need is spooled to disk, 48 bytes a variant
 """
 
 import contextlib
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -248,10 +249,28 @@ def find_leads(
     By the p-values as the table has them: variants that it shows as equal are equal here, too,
     whatever the rounding of the last bits on this machine.
     """
-    tested = selected.take(np.asarray(records["row"]))
-    neg_log10_p = as_written(np.asarray(records["neg_log10_p"]))
+    neg_log10_p = np.asarray(records["neg_log10_p"])
+    # What rounding could carry over the threshold is far above this bound.
+    kept = np.flatnonzero(neg_log10_p > -math.log10(threshold) * (1.0 - 1e-6))
+    leads = _leads_among(kept, records, selected, threshold, case_fraction)
+    if leads.n_below:
+        return leads
+    return _leads_among(slice(None), records, selected, threshold, case_fraction)
+
+
+def _leads_among(
+    kept: NDArray[np.int64] | slice,
+    records: NDArray[np.void],
+    selected: Variants,
+    threshold: float,
+    case_fraction: float | None,
+) -> Leads:
+    """The leads among some rows."""
+    found = records[kept]
+    tested = selected.take(np.asarray(found["row"]))
+    neg_log10_p = as_written(np.asarray(found["neg_log10_p"]))
     loci = find_loci(tested.chrom, tested.pos, neg_log10_p, threshold)
-    picked = records[loci.rows]
+    picked = found[loci.rows]
     rows = ResultRows(
         tested.take(loci.rows),
         picked["beta"],
