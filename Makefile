@@ -85,7 +85,7 @@ demo: $(VENV)/.installed
 	@echo "The causal variants that were simulated: test_data/truth.tsv"
 
 test: $(VENV)/.installed-dev
-	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not faults"
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not faults"
 
 test-all: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m "not faults"

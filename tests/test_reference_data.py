@@ -30,8 +30,15 @@ def assert_all(checks: list[Check]) -> None:
 
 
 @needs_mouse
-@pytest.mark.parametrize("trait", ["CD8", "MCH"])
-@pytest.mark.parametrize("precision", ["single", "double"])
+@pytest.mark.parametrize(
+    ("precision", "trait"),
+    [
+        ("single", "CD8"),
+        ("double", "MCH"),
+        pytest.param("single", "MCH", marks=pytest.mark.slow),
+        pytest.param("double", "CD8", marks=pytest.mark.slow),
+    ],
+)
 def test_mice_agree_with_fastlmm(trait: str, precision: str, tmp_path: Path) -> None:
     assert_all(fastlmm_mouse(trait, precision, tmp_path))
 
@@ -48,7 +55,10 @@ def test_null_models_agree_with_gemma(tmp_path: Path) -> None:
 
 
 @needs_mouse
-@pytest.mark.parametrize("test", GEMMA_TESTS)
+@pytest.mark.parametrize(
+    "test",
+    [t if t == "wald" else pytest.param(t, marks=pytest.mark.slow) for t in GEMMA_TESTS],
+)
 def test_every_variant_agrees_with_gemma(test: str, tmp_path: Path) -> None:
     """GEMMA's tables of both traits, each variant with variances of its own.
 
