@@ -23,7 +23,9 @@ GRID = np.unique(
 )
 """Where the likelihood is looked at; both ends are among the points."""
 
-_REFIT_GRID = np.unique([*GRID[::2], GRID[-1]])
+_N_HILLS = (
+    2  # of a variant's likelihood that are climbed: the grid may show the lower one as higher
+)
 
 _GOLDEN = (np.sqrt(5.0) - 1.0) / 2.0
 _MAX_LEVELS = 50
@@ -368,19 +370,20 @@ class Mixed:
     def refit(self, G: np.ndarray, *, reml: bool) -> tuple[np.ndarray, np.ndarray, Effects]:
         """Fit each variant (b, n) anew: return h2, log-likelihood and Wald's test there."""
         x = (G - G.mean(axis=1, keepdims=True)) @ self.U
-        edges = _REFIT_GRID
-        grid = np.broadcast_to(edges, (len(x), edges.size))
-        values = self.loglik(grid, x, reml=reml)
-        top = values.argmax(axis=1)
-        low, high = edges[np.maximum(top - 1, 0)], edges[np.minimum(top + 1, edges.size - 1)]
+        values = self.loglik(np.broadcast_to(GRID, (len(x), GRID.size)), x, reml=reml)
+        beyond = np.full((len(x), 1), -np.inf)
+        left, right = np.hstack([beyond, values[:, :-1]]), np.hstack([values[:, 1:], beyond])
+        hills = np.where((values >= left) & (values >= right), values, -np.inf)
+        at, value = GRID[values.argmax(axis=1)], values.max(axis=1)
 
         def loglik(h2: np.ndarray) -> np.ndarray:
             return self.loglik(h2[:, None], x, reml=reml)[:, 0]
 
-        at, value = _golden(loglik, low, high)
-        at = _polish(loglik, at)
-        best = values[np.arange(len(x)), top]
-        at, value = np.where(best >= value, edges[top], at), np.maximum(best, value)
+        for top in np.argsort(-hills, axis=1)[:, :_N_HILLS].T:
+            low, high = GRID[np.maximum(top - 1, 0)], GRID[np.minimum(top + 1, GRID.size - 1)]
+            climbed = _polish(loglik, _golden(loglik, low, high)[0])
+            reached = loglik(climbed)
+            at, value = np.where(reached > value, climbed, at), np.maximum(reached, value)
         return at, value, self.wald_each(at, x)
 
     def wald_each(self, h2: np.ndarray, x: np.ndarray) -> Effects:
