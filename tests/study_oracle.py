@@ -23,9 +23,8 @@ GRID = np.unique(
 )
 """Where the likelihood is looked at; both ends are among the points."""
 
-_N_HILLS = (
-    2  # of a variant's likelihood that are climbed: the grid may show the lower one as higher
-)
+_N_HILLS = 2
+"""Hills of a variant's likelihood that are climbed: the grid may show the lower as the higher."""
 
 _GOLDEN = (np.sqrt(5.0) - 1.0) / 2.0
 _MAX_LEVELS = 50
