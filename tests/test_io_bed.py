@@ -1,6 +1,7 @@
 """Bytes of a .bed against a bit-level decoder and bed-reader, by one thread and by several."""
 
 import errno
+import gc
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -297,3 +298,25 @@ def test_a_run_whose_files_change_ends_with_7(
     assert f"[E106] {path}: the file was changed or replaced during the run" in result.stderr
     # What is finished may wait for --resume, which compares the inputs; nothing has a final name.
     assert {each.name for each in (tmp_path / "out").iterdir()} <= {"run.log", ".run.work"}
+
+
+def test_a_file_that_fails_to_close_says_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was read is whole; a traceback of a finaliser would only frighten."""
+    path = tmp_path / "x.bed"
+    path.write_bytes(bytes.fromhex("6c1b01") + bytes(2))
+    opened = BedFile(path, 4)
+    closed: list[int] = []
+
+    def fail(descriptor: int) -> None:
+        closed.append(descriptor)
+        raise OSError(errno.EIO, "Input/output error")
+
+    close = os.close
+    monkeypatch.setattr(os, "close", fail)
+    del opened
+    gc.collect()
+    monkeypatch.undo()
+    assert len(closed) == 1  # pytest makes an error of what a finaliser raises
+    close(closed[0])

@@ -5,6 +5,7 @@ column 5 (two copies), 01 missing, 10 heterozygous, 11 no copy. Reading goes thr
 256 entries, ten times as fast as bed-reader, which is the oracle in the tests.
 """
 
+import contextlib
 import errno
 import os
 import stat
@@ -51,7 +52,7 @@ class BedFile:
         """Bytes of a variant."""
         # Opening a pipe would wait for its writer, but for O_NONBLOCK.
         self._descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-        weakref.finalize(self, os.close, self._descriptor)
+        weakref.finalize(self, _let_go, self._descriptor)
         found = os.fstat(self._descriptor)
         if not stat.S_ISREG(found.st_mode):
             message = "not a regular file, which random access needs: copy the data to a file"
@@ -197,3 +198,9 @@ def changed_error(path: Path, error: OSError | None = None) -> FileAccessError:
         "start again when nothing writes to it",
         str(path),
     )
+
+
+def _let_go(descriptor: int) -> None:
+    """Close a file that was read; what its end says no longer matters to anybody."""
+    with contextlib.suppress(OSError):
+        os.close(descriptor)

@@ -163,9 +163,9 @@ def fill(place: Path) -> Path:
             return filler
 
 
-@pytest.mark.parametrize("name", ["assoc", "grm"])
+@pytest.mark.parametrize(("name", "refused"), [("assoc", 20), ("grm", 3)])
 def test_a_disk_that_fills_up(
-    ground: Ground, small_disk: Path, name: str, figures: Figures
+    ground: Ground, small_disk: Path, name: str, refused: int, figures: Figures
 ) -> None:
     """Row 126: at each commit point, the disk is full from then on; with room again, resumed."""
     server = ground.server
@@ -194,6 +194,6 @@ def test_a_disk_that_fills_up(
         assert resumed.code == 0, resumed.stderr
         arena.require_complete()
         met["refused" if ended.code else "complete without more room"] += 1
-    assert met["refused"] > 5
+    assert met["refused"] >= refused  # the GRM of the study is written at few points
     outcomes = ", ".join(f"{count} {what}" for what, count in sorted(met.items()))
     figures(f"full disks, {name}: {outcomes}; all complete with room again")
