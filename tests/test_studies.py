@@ -424,16 +424,12 @@ class TraitCheck:
 
     def check_variances(self, model: Mixed, row: pd.Series, h2: float, rounding: float) -> None:
         """The variances, the standard error of h2 and the p of h2 = 0."""
-        n = self.sample.y.size
         loglik = model.loglik(np.array([h2]), reml=True)[0]
-        log_v = np.log(h2 * model.S + 1.0 - h2).sum()
-        D = h2 * model.S + 1.0 - h2
-        log_x = np.linalg.slogdet(model.X.T @ (model.X / D[:, None]))[1]
-        dof = n - model.X.shape[1]
-        # loglik = -1/2 [dof (log(2 pi sigma2) + 1) + log|V| + log|X'V^-1 X|]
-        sigma2 = np.exp((-2.0 * loglik - log_v - log_x) / dof - 1.0) / (2.0 * np.pi)
         found = float(row["sigma_g2"]) + float(row["sigma_e2"])
-        assert found == pytest.approx(sigma2, rel=1e-6 + 4.0 * rounding)
+        # Near h2 = 1 the last digit of h2 as written moves the variance by more than its own does.
+        sigma2 = [_sigma2(model, float(at)) for at in _near(h2)]
+        spread = float(np.ptp(sigma2))
+        assert found == pytest.approx(sigma2[1], rel=1e-6 + 4.0 * rounding, abs=spread)
         assert float(row["sigma_g2"]) == pytest.approx(h2 * found, rel=1e-6, abs=1e-9 * found)
         if row["status"] == "converged" and 0.05 < h2 < 0.95:
             bend = finite_difference(
@@ -554,6 +550,16 @@ class TraitCheck:
         share = float(np.max(np.abs(difference) / allowed))
         self.tally.note(name, share)
         assert share <= 1.0, (name, self.name)
+
+
+def _sigma2(model: Mixed, h2: float) -> float:
+    """The variance, by loglik = -1/2 [dof (log(2 pi sigma2) + 1) + log|V| + log|X'V^-1 X|]."""
+    loglik = model.loglik(np.array([h2]), reml=True)[0]
+    D = h2 * model.S + 1.0 - h2
+    log_x = np.linalg.slogdet(model.X.T @ (model.X / D[:, None]))[1]
+    dof = model.X.shape[0] - model.X.shape[1]
+    log_v = np.log(D).sum()
+    return float(np.exp((-2.0 * loglik - log_v - log_x) / dof - 1.0) / (2.0 * np.pi))
 
 
 def _near(h2: float) -> np.ndarray:
