@@ -252,13 +252,16 @@ def read_tsv(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, compression=packed)
 
 
+_OF_THE_RUN = (".log", ".run.json", ".report.html")
+
+
 def files_of(prefix: Path, *, trait: str = "") -> dict[str, bytes]:
-    """What lies under a prefix, by suffix, but for the log and the manifest of the run."""
+    """What lies under a prefix, by suffix, but for the log and what holds the run's manifest."""
     start = f"{prefix.name}.{trait}"
     return {
         path.name.removeprefix(prefix.name): path.read_bytes()
         for path in sorted(prefix.parent.iterdir())
-        if path.name.startswith(start) and not path.name.endswith((".log", ".run.json"))
+        if path.name.startswith(start) and not path.name.endswith(_OF_THE_RUN)
     }
 
 

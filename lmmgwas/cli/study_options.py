@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lmmgwas.pipeline.options import (
         AssocJob,
         ModelOptions,
+        PlotOptions,
         RunOptions,
         TableOptions,
         TestOptions,
@@ -160,6 +161,12 @@ _report_options = (
         show_default=True,
         help="PNG and PDF, PNG only, or none.",
     ),
+    click.option(
+        "--report/--no-report",
+        default=None,
+        help="Write PREFIX.report.html, a page with interactive plots; needs plotly. [default: as "
+        "--plots, not with none]",
+    ),
     click.option("--genome-build", metavar="NAME", help="For the metadata: GRCh38."),
     click.option("--ancestry", metavar="TEXT", help="For the metadata."),
     click.option("--trait-description", metavar="TEXT", help="For the metadata."),
@@ -205,7 +212,7 @@ divide_options = bundled(
 
 def study_job(given: dict[str, Any]) -> "AssocJob":
     """Make the job of the arguments of `assoc`, or of `check`."""
-    from lmmgwas.pipeline.options import AssocJob, Description, PlotOptions
+    from lmmgwas.pipeline.options import AssocJob, Description
 
     return AssocJob(
         genotypes=genotype_bundle(given),
@@ -214,7 +221,7 @@ def study_job(given: dict[str, Any]) -> "AssocJob":
         test=_tests(given),
         model=_model(given),
         run=_run(given),
-        plots=PlotOptions(png=given["plots"] != "none", pdf=given["plots"] == "all"),
+        plots=_plots(given),
         description=Description(
             given["genome_build"], given["ancestry"], given["trait_description"]
         ),
@@ -222,6 +229,15 @@ def study_job(given: dict[str, Any]) -> "AssocJob":
         save_nulls=optional_path(given.get("save_nulls")),
         nulls_of_genome=given.get("nulls_of") == "genome",
     )
+
+
+def _plots(given: dict[str, Any]) -> "PlotOptions":
+    """A report comes with the plots, unless it is asked for or not asked for alone."""
+    from lmmgwas.pipeline.options import PlotOptions
+
+    drawn, report = given["plots"], given.get("report")
+    wanted = drawn != "none" if report is None else report
+    return PlotOptions(png=drawn != "none", pdf=drawn == "all", report=wanted)
 
 
 def _run(given: dict[str, Any]) -> "RunOptions":

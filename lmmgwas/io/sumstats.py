@@ -101,12 +101,19 @@ def _strings(column: Any, rows: NDArray[np.int64]) -> list[str]:
     return values
 
 
+def alleles_of(variants: Variants) -> tuple[list[str], list[str]]:
+    """Return the effect alleles and the other alleles."""
+    return (
+        _strings(variants.raw.effect_allele, variants.source_index),
+        _strings(variants.raw.other_allele, variants.source_index),
+    )
+
+
 def marker_ids(variants: Variants) -> list[str]:
     """Return the IDs of the file; chromosome:position:effect:other where it gives a dot."""
     ids = _strings(variants.raw.marker_id, variants.source_index)
     if "." in ids:
-        effect = _strings(variants.raw.effect_allele, variants.source_index)
-        other = _strings(variants.raw.other_allele, variants.source_index)
+        effect, other = alleles_of(variants)
         names = chromosome_names(variants)
         pos = variants.pos.tolist()
         ids = [

@@ -7,7 +7,7 @@ grm_convert -> condition -> pca_run -> grm_sums -> grm_cells -> grm_run -> trait
 group_shards -> parts -> journal -> grm_parts -> kept_grm -> relatedness -> plan ->
 conservation -> trait_output -> pictures -> tile_reader -> reread -> self_check_run ->
 scan_tiles -> scan_calibrated -> scan_keeper -> scan_plan -> kept_fits -> scan_run -> study ->
-study_size -> row_checks -> preflight -> record -> checksums -> analyses -> results -> tasks ->
-cluster -> cluster_run -> assoc_run, check_run, plot_run, example -> merge_run ->
-selftest_study -> selftest_run.
+study_size -> row_checks -> preflight -> record -> checksums -> analyses -> methods_text ->
+report_tables -> report_page -> report_run -> results -> tasks -> cluster -> cluster_run ->
+assoc_run, check_run, plot_run, example -> merge_run -> selftest_study -> selftest_run.
 """

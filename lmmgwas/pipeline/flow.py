@@ -16,6 +16,9 @@ from lmmgwas.pipeline.join import StudyTables
 
 Mask = NDArray[np.bool_]
 
+DROPPED = "dropped: "
+"""What the count of a reason begins with."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SampleFlow:
@@ -115,8 +118,11 @@ def _with_strangers(frame: pd.DataFrame, tables: StudyTables, *, needs_grm: bool
     return pd.concat([frame.astype(object), strangers.astype(object)], ignore_index=True)
 
 
-def describe_flow(flow: SampleFlow, tables: StudyTables, *, needs_grm: bool) -> list[str]:
-    """Return the table of samples as text, with the conservation law checked."""
+def flow_counts(flow: SampleFlow, tables: StudyTables, *, needs_grm: bool) -> list[tuple[str, int]]:
+    """Return what is counted of the samples, line by line, with the conservation law checked.
+
+    Raises NumericalError (E399).
+    """
     frame = flow.table
     ours = frame[frame["in_genotypes"] == 1]
     dropped = flow.dropped()
@@ -131,7 +137,7 @@ def describe_flow(flow: SampleFlow, tables: StudyTables, *, needs_grm: bool) -> 
     n_analysed = int((ours["analysed"] == 1).sum())
     rows.append(("analysed", n_analysed))
     rows += [(f"  trait {name}", int(mask.sum())) for name, mask in flow.analysed.items()]
-    rows += [(f"dropped: {reason}", count) for reason, count in dropped.items()]
+    rows += [(f"{DROPPED}{reason}", count) for reason, count in dropped.items()]
     if n_analysed + sum(dropped.values()) != len(ours):
         raise NumericalError(
             "E399",
@@ -140,5 +146,11 @@ def describe_flow(flow: SampleFlow, tables: StudyTables, *, needs_grm: bool) -> 
         )
     if len(frame) > len(ours):
         rows.append(("only in the trait table", len(frame) - len(ours)))
+    return rows
+
+
+def describe_flow(flow: SampleFlow, tables: StudyTables, *, needs_grm: bool) -> list[str]:
+    """Return the table of samples as text."""
+    rows = flow_counts(flow, tables, needs_grm=needs_grm)
     width = max(len(name) for name, _ in rows)
     return ["Samples", *(f"  {name:<{width}} {count:>9,}" for name, count in rows)]

@@ -266,10 +266,11 @@ class GrmJob:
 
 @dataclass(frozen=True, slots=True)
 class PlotOptions:
-    """Which plots are drawn."""
+    """Which plots are drawn, and whether a page shows them with all else."""
 
     png: bool = True
     pdf: bool = True
+    report: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -214,6 +214,8 @@ def _plot_names(job: AssocJob, files: TraitFiles) -> list[Path]:
 
 def _final_names(job: AssocJob, names: tuple[str, ...], variants: Variants) -> list[Path]:
     finals = [job.run.path(".samples.tsv"), job.run.path(".run.json")]
+    if job.plots.report:
+        finals.append(job.run.path(".report.html"))
     for stem in trait_stems(names).values():
         files = trait_files(job, stem, variants)
         finals += files.data() + _plot_names(job, files)

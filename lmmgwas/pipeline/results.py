@@ -1,4 +1,4 @@
-"""The results of a study: tables, leads, metadata, plots and manifest, each trait in turn.
+"""The results of a study: tables, leads, metadata, plots, report and manifest.
 
 Tables get their names before any plot is begun, the manifest is the last.
 """
@@ -21,6 +21,7 @@ from lmmgwas.pipeline.pictures import draw_plots, suggestive_line
 from lmmgwas.pipeline.plan import PlannedAnalysis, trait_stems
 from lmmgwas.pipeline.preflight import trait_files
 from lmmgwas.pipeline.record import describe_outputs, manifest_of, say_trait
+from lmmgwas.pipeline.report_run import write_report
 from lmmgwas.pipeline.scan_run import ScanOutcome
 from lmmgwas.pipeline.study import Study, TraitResult
 from lmmgwas.pipeline.trait_output import GroupRow, TraitOutput
@@ -121,7 +122,7 @@ def finish(
     outputs: OutputSet,
     workspace: Workspace,
 ) -> None:
-    """Name the tables, then draw, then name plots and manifest."""
+    """Name the tables, then draw and report, then name plots, report and manifest."""
     samples = study.job.run.path(".samples.tsv")
     frame = study.flow.table.to_csv(sep="\t", index=False, lineterminator="\n")
     outputs.write_text(samples, frame)
@@ -131,8 +132,10 @@ def finish(
     outputs.commit()
     for result in results:
         _draw(study, result, log, outputs)
-    written += describe_outputs(outputs)
     manifest = manifest_of(study, results, journal.inputs, log)
+    write_report(study, results, manifest, outputs, log)
+    written += describe_outputs(outputs)
+    manifest = manifest_of(study, results, journal.inputs, log)  # with what the report warned of
     final = study.job.run.path(".run.json")
     content = {**manifest, "outputs": written, "study": journal.key}
     outputs.write_text(final, format_manifest(content))

@@ -17,11 +17,17 @@ IntArray = NDArray[np.int64]
 KEEP_NEG_LOG10_P = 5.0
 """Variants with p at or below 1e-5 are always drawn."""
 
+ASKED_NEG_LOG10_P = 3.0
+"""Variants with p below 1e-3 are in a plot that can be asked, as far as there is room."""
+
 _CHUNK = 1 << 20
 _LEAST_SPAN = 1e-9
 _LEAST_WIDTH = 0.004
 _MAX_GAP = 0.008
 _MAX_GAPS = 0.17
+_STRONG_SHARE = 0.8
+_FINEST = (1100, 320)
+_COARSER = 0.85
 
 
 def thin_points(x: FloatArray, y: FloatArray, grid: tuple[int, int]) -> IntArray:
@@ -50,6 +56,38 @@ def thin_points(x: FloatArray, y: FloatArray, grid: tuple[int, int]) -> IntArray
         chosen[cell[part][hits]] = hits + start
     always = np.flatnonzero(y >= KEEP_NEG_LOG10_P)
     return np.union1d(chosen[chosen >= 0], always)
+
+
+def choose_points(x: FloatArray, y: FloatArray, at_most: int) -> IntArray:
+    """Return the indices, ascending, of the points of a plot that a reader asks about each.
+
+    As `thin_points`, but never more than `at_most`: all with p < 1e-3, or the most significant
+    where these alone would take more than four fifths of the room (of equals the first), and
+    of the others the highest in each cell of the finest grid with which they fit.
+    """
+    strong = np.flatnonzero(y > ASKED_NEG_LOG10_P)
+    room = int(_STRONG_SHARE * at_most) if x.size > at_most else at_most
+    if strong.size > room:
+        strong = np.sort(strong[np.argsort(-y[strong], kind="stable")[:room]])
+    is_weak = np.ones(x.size, dtype=np.bool_)
+    is_weak[strong] = False
+    weak = np.flatnonzero(is_weak)
+    left = at_most - strong.size
+    return np.union1d(strong, weak[_fit(x[weak], y[weak], left)])
+
+
+def _fit(x: FloatArray, y: FloatArray, at_most: int) -> IntArray:
+    """Thin to at most `at_most` points by the finest grid that does it; all where they fit."""
+    if x.size <= at_most:
+        return np.arange(x.size, dtype=np.int64)
+    columns, rows = _FINEST
+    while columns > 1 or rows > 1:
+        kept = thin_points(x, np.minimum(y, ASKED_NEG_LOG10_P), (columns, rows))
+        if kept.size <= at_most:
+            return kept
+        scale = min(_COARSER, math.sqrt(at_most / kept.size))
+        columns, rows = max(1, int(columns * scale)), max(1, int(rows * scale))
+    return np.argsort(-y, kind="stable")[:at_most]
 
 
 def thin_curve(x: FloatArray, y: FloatArray, grid: tuple[int, int]) -> IntArray:
