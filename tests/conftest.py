@@ -7,6 +7,7 @@ as a function. The small study has every kind of variant that the program treats
 import contextlib
 import io
 import itertools
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -17,6 +18,8 @@ from typing import Any
 from lmmgwas.numerics.processor import prepare_blas
 
 prepare_blas()  # as the program does, before numpy is loaded
+for variable in [name for name in os.environ if name.startswith("LMMGWAS_")]:
+    del os.environ[variable]  # options of whoever runs the tests
 
 import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402

@@ -175,7 +175,7 @@ def test_the_estimate_is_near(wanted: Case, tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where simulated studies are kept while the module is tested."""
-    return Path(os.environ.get("LMMGWAS_MEMORY_DATA") or tmp_path_factory.mktemp("studies"))
+    return Path(os.environ.get("TEST_MEMORY_DATA") or tmp_path_factory.mktemp("studies"))
 
 
 @pytest.mark.slow

@@ -29,7 +29,7 @@ import lmmgwas
 
 yaml = pytest.importorskip("yaml")
 
-SCHEMA_FOLDER = "LMMGWAS_NFCORE_SCHEMAS"
+SCHEMA_FOLDER = "TEST_NFCORE_SCHEMAS"
 YAML_FILES = sorted(p for p in SNAKEMAKE.parent.rglob("*.y*ml") if ".snakemake" not in p.parts)
 RULES = {
     name: text for path in sorted(SNAKEMAKE.rglob("*.smk")) for name, text in rules_of(path).items()

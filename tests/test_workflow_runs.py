@@ -1,6 +1,6 @@
 """The workflows for real: the same bytes as the undivided run, whatever engine runs the parts.
 
-Snakemake is the one that LMMGWAS_SNAKEMAKE names, or that is on the PATH. Nextflow's processes
+Snakemake is the one that TEST_SNAKEMAKE names, or that is on the PATH. Nextflow's processes
 are run without Nextflow: each script in a folder of its own, with links to its inputs.
 """
 
@@ -21,7 +21,7 @@ yaml = pytest.importorskip("yaml")
 
 pytestmark = pytest.mark.slow
 
-SNAKEMAKE_PROGRAM = os.environ.get("LMMGWAS_SNAKEMAKE") or shutil.which("snakemake")
+SNAKEMAKE_PROGRAM = os.environ.get("TEST_SNAKEMAKE") or shutil.which("snakemake")
 N_PARTS = 4
 STUDY = ("--bfile", "test_data/study", "--pheno", "test_data/pheno.tsv")
 TABLES = (*STUDY, "--covar", "test_data/covar.tsv", "--pheno-name", "height,ldl")
@@ -31,7 +31,7 @@ OWN = (".run.json", ".log", ".grm.json", ".done")
 DAY = re.compile(rb"^date_metadata_last_modified: .*\n", re.MULTILINE)
 
 needs_snakemake = pytest.mark.skipif(
-    not SNAKEMAKE_PROGRAM, reason="snakemake is not on the PATH, LMMGWAS_SNAKEMAKE does not name it"
+    not SNAKEMAKE_PROGRAM, reason="snakemake is not on the PATH, TEST_SNAKEMAKE does not name it"
 )
 
 

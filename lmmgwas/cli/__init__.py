@@ -3,6 +3,7 @@
 Nothing heavy is imported before a command runs, so that `--help` answers at once.
 
 Within this floor imports go along one line, left to right only:
-watch -> options -> session -> study_options -> assoc, check, grm, example, plot, selftest
--> merge -> streams -> main.
+groups -> names -> config, environment, layout, watch -> command -> options -> session
+-> study_options -> assoc, check, completion, example, grm, plot, selftest -> merge -> streams
+-> main.
 """

@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from lmmgwas.cli.command import Command
 from lmmgwas.cli.options import run_options
 from lmmgwas.cli.study_options import divide_options, study_job, study_options
 
@@ -15,7 +16,7 @@ Examples:
 """
 
 
-@click.command("assoc", epilog=_EPILOG)
+@click.command("assoc", cls=Command, epilog=_EPILOG)
 @study_options
 @divide_options
 @run_options

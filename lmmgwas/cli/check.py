@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
+from lmmgwas.cli.command import STATED, Command, doubts
 from lmmgwas.cli.options import check_options
 from lmmgwas.cli.study_options import study_job, study_options
 
@@ -18,11 +18,11 @@ Examples:
   lmmgwas check --bfile study --pheno traits.tsv --out results --threads 8 > job.sh
 """
 
-_NOT_FOR_THE_JOB = ("log", "quiet", "verbose", "debug", "threads", "out")
+_NOT_FOR_THE_JOB = ("config", "log", "quiet", "verbose", "debug", "threads", "out")
 _UNNAMED = "results"
 
 
-@click.command("check", epilog=_EPILOG)
+@click.command("check", cls=Command, epilog=_EPILOG)
 @study_options
 @check_options
 @click.option("--log", metavar="FILE", help="Write what is said to this file, too.")
@@ -43,20 +43,22 @@ def command(context: click.Context, /, **given: Any) -> None:
     log = Logbook(log_file, verbosity=job.run.verbosity, strict=job.run.strict)
     line = [*_typed(context), "--threads", str(job.run.threads), "--out", str(job.run.out)]
     with log, limited_blas(job.run.threads):
+        for text in doubts():
+            log.warn("W021", text)
         script = run_check(job, [shlex.quote(word) for word in line], log, named=named)
     click.echo(script, nl=False)
 
 
 def _typed(context: click.Context) -> list[str]:
-    """The command line of `assoc` with the options that were given to `check`."""
+    """The command line of `assoc` with the options that were given to `check`, wherever they
+    were: the job shall not depend on variables or on a file that changes."""
     words = ["lmmgwas", "assoc"]
     for parameter in context.command.params:
         name = str(parameter.name)
-        stated = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-        if not stated or name in _NOT_FOR_THE_JOB:
+        stated = context.get_parameter_source(name) in STATED
+        if not stated or name in _NOT_FOR_THE_JOB or context.params[name] is False:
             continue
-        value = context.params[name]
         words.append(parameter.opts[0])
         if not (isinstance(parameter, click.Option) and parameter.is_flag):
-            words.append(str(value))
+            words.append(str(context.params[name]))
     return words

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from lmmgwas.cli.command import Command
+
 _EPILOG = """
 \b
 Examples:
@@ -12,7 +14,7 @@ Examples:
 """
 
 
-@click.command("example", epilog=_EPILOG)
+@click.command("example", cls=Command, epilog=_EPILOG)
 @click.argument("directory", metavar="DIR")
 @click.option("--overwrite", is_flag=True, help="Replace existing files.")
 @click.option("--debug", is_flag=True, help="Show a traceback when something fails.")

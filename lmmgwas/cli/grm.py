@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lmmgwas.cli.command import Command
 from lmmgwas.cli.options import (
     genotype_bundle,
     genotype_options,
@@ -41,7 +42,7 @@ _BUILDING = (
 """Options of a GRM that is built; what has a default is not asked for."""
 
 
-@click.command("grm", epilog=_EPILOG)
+@click.command("grm", cls=Command, epilog=_EPILOG)
 @genotype_options
 @grm_options
 @click.option(
@@ -51,7 +52,8 @@ _BUILDING = (
     "--pca",
     type=click.IntRange(1),
     metavar="N",
-    help="Write N principal components of the matrix: PREFIX.eigenvec, for assoc --covar.",
+    help="Write N principal components of the matrix: PREFIX.eigenvec, for assoc --covar. "
+    "[default: none]",
 )
 @click.option(
     "--convert",

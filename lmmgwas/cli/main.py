@@ -10,13 +10,16 @@ from typing import NoReturn
 import click
 
 from lmmgwas import __version__, stop
+from lmmgwas.cli.completion import VARIABLE
+from lmmgwas.cli.layout import Context, write_epilog
+from lmmgwas.cli.names import commands_of, options_of, suggest
 from lmmgwas.cli.streams import guard_streams
 from lmmgwas.cli.watch import EXIT_CODES, describe
-from lmmgwas.errors import LmmgwasError, escape_control
+from lmmgwas.errors import LmmgwasError, UsageError, escape_control
 from lmmgwas.io.writing import remedy
 from lmmgwas.numerics.processor import prepare_blas
 
-_COMMANDS = ("assoc", "check", "grm", "merge", "plot", "example", "selftest")
+_COMMANDS = ("assoc", "check", "grm", "merge", "plot", "example", "selftest", "completion")
 
 _EPILOG = """
 \b
@@ -29,6 +32,8 @@ First steps:
 class _LazyGroup(click.Group):
     """Loads a command's module when it is asked for."""
 
+    context_class = Context
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
 
@@ -38,11 +43,47 @@ class _LazyGroup(click.Group):
         command: click.Command = import_module(f"lmmgwas.cli.{cmd_name}").command
         return command
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse what stands before the command. Raises UsageError (E021)."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            name = error.option_name
+            having = [
+                there
+                for there, command in commands_of(ctx).items()
+                if name.lstrip("-") in options_of(command)
+            ]
+            hint = suggest(name, ("--help", "--version"))
+            if having:
+                hint = f": options stand behind the command: lmmgwas {having[0]} {name} ..."
+            raise UsageError("E021", f"no such option {name}{hint}") from error
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that is asked for. Raises UsageError (E021)."""
+        if ctx.resilient_parsing or args[0] in _COMMANDS:
+            return super().resolve_command(ctx, args)
+        hint = suggest(args[0], _COMMANDS) or f"; there are {', '.join(_COMMANDS)}"
+        raise UsageError("E021", f"no such command {args[0]!r}{hint}")
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands, each with the first sentence of its help."""
+        commands = commands_of(ctx).items()
+        rows = [(name, (command.help or "").split("\n\n")[0]) for name, command in commands]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, " ".join(text.split())) for name, text in rows])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the first steps."""
+        write_epilog(formatter, self.epilog or "")
+
 
 @click.group(
     cls=_LazyGroup,
     epilog=_EPILOG,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(__version__, prog_name="lmmgwas")
 def cli() -> None:
@@ -56,10 +97,9 @@ def main() -> NoReturn:
     stop.clear()
     signal.signal(signal.SIGTERM, _terminate)
     signal.signal(signal.SIGINT, _interrupt)
-    debug = "--debug" in sys.argv[1:]
     usual_hook, sys.unraisablehook = sys.unraisablehook, _ignore_dropped_exit
     try:
-        sys.exit(_run(debug))
+        sys.exit(_run({"debug": "--debug" in sys.argv[1:]}))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
@@ -85,13 +125,13 @@ def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _run(debug: bool) -> int:
-    """Run the command; return its exit code."""
+def _run(state: dict[str, bool]) -> int:
+    """Run the command; return its exit code. A command that is asked to debug notes it."""
     try:
-        cli.main(standalone_mode=False)
+        cli.main(standalone_mode=False, obj=state, complete_var=VARIABLE)
     except click.exceptions.Exit as leave:
         return leave.exit_code
-    except click.ClickException as error:
+    except click.ClickException as error:  # a call without a command: its help
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt) as error:
@@ -103,7 +143,7 @@ def _run(debug: bool) -> int:
     except BrokenPipeError:
         raise
     except Exception as error:
-        if debug:
+        if state["debug"]:
             raise
         return _say(*_explain(error))
     return 0

@@ -1,19 +1,23 @@
 """`lmmgwas merge`: parts of a study, or of a GRM, into one."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
+
+from lmmgwas.cli.command import Command
 
 _EPILOG = """
 \b
 Examples:
   lmmgwas grm --bfile study --part 1/2 --out study; lmmgwas grm --bfile study --part 2/2 --out study
   lmmgwas merge --out study
+  lmmgwas merge --what assoc --out results --tmpdir /scratch
 """
 
 
-@click.command("merge", epilog=_EPILOG)
+@click.command("merge", cls=Command, epilog=_EPILOG)
 @click.option(
     "--out", metavar="PREFIX", required=True, help="The prefix that the parts were given."
 )
@@ -50,5 +54,8 @@ def command(**given: Any) -> None:
         **given,
     }
     job = grm_job(asked) if parts[0].kind == "grm" else study_job(asked)
+    before = {name: where for name, where in parts[0].given_from.items() if name not in given}
+    origins = tuple(sorted({**before, **dict(job.run.origins)}.items()))
+    job = replace(job, run=replace(job.run, origins=origins))
     with session(job.run) as (log, outputs, workspace):
         run_merge(job, parts, log, outputs, workspace)

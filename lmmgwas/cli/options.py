@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from lmmgwas.cli.command import origins
+
 if TYPE_CHECKING:
     from lmmgwas.pipeline.options import (
         ClusterOptions,
@@ -49,7 +51,10 @@ genotype_options = bundled(
     click.option("--keep", metavar="FILE", help="Use only these samples (FID IID, or IID)."),
     click.option("--remove", metavar="FILE", help="Leave these samples out."),
     click.option(
-        "--mind", type=float, help="Drop samples with a larger fraction of missing calls."
+        "--mind",
+        metavar="FRACTION",
+        type=float,
+        help="Drop samples with a larger fraction of missing calls. [default: none]",
     ),
     click.option(
         "--species",
@@ -57,14 +62,18 @@ genotype_options = bundled(
         help="Whose chromosomes the labels are. [default: human]",
     ),
     click.option(
-        "--autosomes", type=click.IntRange(1), help="Number of autosomes, for other species."
+        "--autosomes",
+        metavar="N",
+        type=click.IntRange(1),
+        help="Number of autosomes, for other species. [default: 22]",
     ),
     click.option(
         "--min-loco-variants",
+        metavar="N",
         type=click.IntRange(1),
         default=100,
         show_default=True,
-        help="Contigs with fewer variants form one LOCO group.",
+        help="Contigs (labels that are no numbers) with fewer variants form one LOCO group.",
     ),
 )
 
@@ -88,33 +97,37 @@ grm_options = bundled(
     click.option("--grm-chr", metavar="LIST", help="Make the GRM of these chromosomes: 1-4,22."),
     click.option(
         "--grm-maf",
+        metavar="FREQUENCY",
         type=float,
         default=0.01,
         show_default=True,
-        help="Smallest minor-allele frequency in the GRM.",
+        help="Smallest minor-allele frequency in the GRM, 0 to 0.5.",
     ),
     click.option(
         "--grm-geno",
+        metavar="FRACTION",
         type=float,
         default=0.1,
         show_default=True,
-        help="Largest fraction of missing calls in the GRM.",
+        help="Largest fraction of missing calls of a variant in the GRM, 0 to 1.",
     ),
 )
 
 _means = (
     click.option(
         "--threads",
+        metavar="N",
         type=click.IntRange(1),
         help="Threads. [default: what the batch system or the machine allows]",
     ),
     click.option(
         "--memory",
         metavar="SIZE",
-        help="Most memory that may be used: 16G. [default: what there is]",
+        help="Most memory that may be used, with K, M, G or T: 16G. [default: what there is]",
     ),
     click.option(
         "--block-size",
+        metavar="N",
         type=click.IntRange(1),
         default=4096,
         show_default=True,
@@ -245,6 +258,7 @@ def run_bundle(given: dict[str, Any], suffix: str = "") -> "RunOptions":
         memory=memory_bytes(given["memory"]),
         verbosity=verbosity,
         arguments=tuple(sorted({**given, "threads": threads}.items())),
+        origins=origins(),
         share=share,
         cluster=cluster,
     )

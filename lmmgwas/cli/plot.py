@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from lmmgwas.cli.command import Command
 from lmmgwas.cli.options import SPECIES
 
 _EPILOG = """
@@ -14,16 +15,18 @@ Examples:
 """
 
 
-@click.command("plot", epilog=_EPILOG)
+@click.command("plot", cls=Command, epilog=_EPILOG)
 @click.argument("table", metavar="TABLE")
 @click.option("--out", metavar="PREFIX", required=True, help="Prefix of all output files.")
 @click.option(
     "--threshold",
+    metavar="P",
     type=float,
     help="Significant p. [default: 5e-8 for human data, 0.05/m otherwise]",
 )
 @click.option(
     "--suggestive",
+    metavar="P",
     type=float,
     help="p of the lighter line. [default: 1e-5 for human data, 1/m otherwise]",
 )
@@ -40,7 +43,12 @@ Examples:
     type=click.Choice(SPECIES),
     help="Whose chromosomes the labels are. [default: human unless a number is above 25]",
 )
-@click.option("--autosomes", type=click.IntRange(1), help="Number of autosomes, for other species.")
+@click.option(
+    "--autosomes",
+    metavar="N",
+    type=click.IntRange(1),
+    help="Number of autosomes, for other species. [default: 22]",
+)
 @click.option("--overwrite", is_flag=True, help="Replace existing output.")
 @click.option("--strict", is_flag=True, help="Make every warning an error.")
 @click.option("--quiet", is_flag=True, help="Print warnings and errors only.")

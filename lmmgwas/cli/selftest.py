@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lmmgwas.cli.command import Command
+
 if TYPE_CHECKING:
     from lmmgwas.pipeline.options import AssocJob, GrmJob
 
@@ -15,11 +17,19 @@ Examples:
 """
 
 
-@click.command("selftest", epilog=_EPILOG)
+@click.command("selftest", cls=Command, epilog=_EPILOG)
 @click.option(
-    "--threads", type=click.IntRange(1), metavar="N", help="Threads (default: all allowed)."
+    "--threads",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Threads. [default: what the batch system or the machine allows]",
 )
-@click.option("--tmpdir", type=click.Path(), metavar="D", help="Where the small study is put.")
+@click.option(
+    "--tmpdir",
+    type=click.Path(),
+    metavar="DIR",
+    help="Where the small study is put. [default: as Python finds it, TMPDIR]",
+)
 @click.option("--debug", is_flag=True, help="Show a traceback when something fails.")
 def command(threads: int | None, tmpdir: str | None, debug: bool) -> None:
     """Check this installation and machine: arithmetic, and a small study against an oracle."""

@@ -4,6 +4,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 
+from lmmgwas.cli.command import doubts
 from lmmgwas.cli.watch import watched
 from lmmgwas.io.atomic import OutputSet
 from lmmgwas.io.open_files import require_open_files
@@ -25,6 +26,8 @@ def session(run: RunOptions) -> Iterator[tuple[Logbook, OutputSet, Workspace]]:
     workspace = Workspace(run.out, break_lock=run.break_lock)
     outputs = OutputSet(overwrite=run.overwrite, folder=workspace.files, resuming=run.resume)
     with log, watched(workspace.abandon), workspace, outputs, limited_blas(run.threads):
+        for text in doubts():
+            log.warn("W021", text)
         log.detail(describe_blas())
         flushed = flushed_denormals()
         if flushed is not None:

@@ -49,27 +49,31 @@ _test_options = (
     click.option("--chr", "chromosomes", metavar="LIST", help="Test these chromosomes: 1-4,22,X."),
     click.option(
         "--maf",
+        metavar="FREQUENCY",
         type=float,
         default=0.0,
         show_default=True,
-        help="Smallest minor-allele frequency that is tested.",
+        help="Smallest minor-allele frequency that is tested, 0 to 0.5.",
     ),
     click.option(
         "--mac",
+        metavar="COUNT",
         type=float,
         default=5.0,
         show_default=True,
-        help="Smallest minor-allele count that is tested.",
+        help="Smallest minor-allele count that is tested, in copies.",
     ),
     click.option(
         "--geno",
+        metavar="FRACTION",
         type=float,
         default=0.1,
         show_default=True,
-        help="Largest fraction of missing calls that is tested.",
+        help="Largest fraction of missing calls of a variant that is tested, 0 to 1.",
     ),
     click.option(
         "--hwe",
+        metavar="P",
         type=float,
         default=0.0,
         show_default=True,
@@ -95,7 +99,12 @@ _model_options = (
     click.option(
         "--no-loco", is_flag=True, help="Do not leave the tested chromosome out of the GRM."
     ),
-    click.option("--h2", type=float, help="Fix h2; 0 is ordinary regression. [default: REML]"),
+    click.option(
+        "--h2",
+        metavar="H2",
+        type=float,
+        help="Fix the heritability, 0 to 1; 0 is ordinary regression. [default: by REML]",
+    ),
     click.option(
         "--test",
         type=click.Choice(["wald", "lrt", "score"]),
@@ -127,6 +136,7 @@ _model_options = (
     ),
     click.option(
         "--seed",
+        metavar="N",
         type=int,
         default=1,
         show_default=True,
@@ -148,6 +158,7 @@ _model_options = (
     click.option("--rint", is_flag=True, help="Rank-based inverse normal transform of the trait."),
     click.option(
         "--threshold",
+        metavar="P",
         type=float,
         help="Significant p. [default: 5e-8 for human data, otherwise 0.05 / variants in the file]",
     ),
@@ -193,7 +204,8 @@ divide_options = bundled(
         "--workers",
         type=click.IntRange(1),
         metavar="N",
-        help="Start a Dask cluster of N processes on this machine; --threads is then for each.",
+        help="Start a Dask cluster of N processes on this machine; --threads is then for each. "
+        "[default: none]",
     ),
     part_option,
     click.option("--nulls", metavar="DIR", help="Take the null models from this folder."),

@@ -218,6 +218,7 @@ class RunOptions:
     memory: int | None = None  # the user's own limit, bytes
     verbosity: int = 1  # 0 quiet, 1 normal, 2 verbose
     arguments: tuple[tuple[str, object], ...] = ()  # as typed, with defaults, for the manifest
+    origins: tuple[tuple[str, str], ...] = ()  # where those were set that were not typed
     share: Share | None = None  # None: all of the work; otherwise `out` is the part's own
     cluster: ClusterOptions | None = None  # None: this process does it
 

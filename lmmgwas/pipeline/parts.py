@@ -52,6 +52,7 @@ class Part:
     key: str
     facts: dict[str, Any]
     given: dict[str, Any]  # arguments of the command
+    given_from: dict[str, str]  # where those were set that were not typed
     said: Said
 
 
@@ -79,6 +80,7 @@ def seal_part(
         "key": study[0],
         "facts": study[1],
         "given": dict(run.arguments),
+        "given_from": dict(run.origins),
         "warnings": said.warnings,
         "notes": said.notes,
     }
@@ -197,6 +199,7 @@ def _read(folder: Path) -> Part:
             str(found["key"]),
             dict(found["facts"]),
             dict(found["given"]),
+            dict(found["given_from"]),
             Said(tuple(found["warnings"]), tuple(found["notes"])),
         )
     except FileNotFoundError as error:

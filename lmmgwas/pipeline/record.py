@@ -99,6 +99,7 @@ def manifest_of(
         "blas": blas_libraries(),
         "threads": job.run.threads,
         "arguments": {k: v for k, v in job.run.arguments if k not in _OF_THIS_ATTEMPT},
+        "arguments_from": {k: v for k, v in job.run.origins if k not in _OF_THIS_ATTEMPT},
         "inputs": inputs,
         "samples": {
             "in_genotypes": len(study.genotypes.samples),
