@@ -191,7 +191,8 @@ TRAITS = pytest.mark.parametrize("trait", ["height", "ldl"])
 def test_writes_the_promised_files_and_no_others(main_run: Run) -> None:
     per_trait = [f".{t}{s}" for t in ("height", "ldl") for s in DATA_SUFFIXES + PLOT_SUFFIXES]
     report = [".report.html"] if find_spec("plotly") else []
-    names = [f"first{s}" for s in (*per_trait, *report, ".samples.tsv", ".run.json", ".log")]
+    of_run = (*report, ".samples.tsv", "_mqc.json", ".run.json", ".log")
+    names = [f"first{s}" for s in (*per_trait, *of_run)]
     assert sorted(p.name for p in main_run.prefix.parent.iterdir()) == sorted(names)
     for name in names:
         assert (main_run.prefix.parent / name).stat().st_size > 0

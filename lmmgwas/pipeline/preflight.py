@@ -213,7 +213,7 @@ def _plot_names(job: AssocJob, files: TraitFiles) -> list[Path]:
 
 
 def _final_names(job: AssocJob, names: tuple[str, ...], variants: Variants) -> list[Path]:
-    finals = [job.run.path(".samples.tsv"), job.run.path(".run.json")]
+    finals = [job.run.path(end) for end in (".samples.tsv", "_mqc.json", ".run.json")]
     if job.plots.report:
         finals.append(job.run.path(".report.html"))
     for stem in trait_stems(names).values():

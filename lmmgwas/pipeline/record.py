@@ -17,6 +17,7 @@ from lmmgwas.pipeline.row_checks import quality_of_rows, report_rows
 from lmmgwas.pipeline.study import Study, TraitResult
 from lmmgwas.pipeline.trait_output import GroupRow, TraitOutput
 from lmmgwas.report.manifest import describe_file, describe_software
+from lmmgwas.report.multiqc import KeyFigures
 
 _SHOWN_LEADS = 5
 _OF_THIS_ATTEMPT = {
@@ -173,6 +174,24 @@ def _describe_trait(study: Study, result: TraitResult) -> dict[str, Any]:
         "n_loci_below_threshold": result.leads.n_below,
         "gwas_ssf": result.not_ssf or "valid",
     }
+
+
+def figures_of(result: TraitResult, run: str) -> KeyFigures:
+    """Return the key figures of a trait, in the run of that name."""
+    trait, whole, top = result.output, result.whole, result.leads.rows.take(slice(0, 1))
+    found = len(top.neg_log10_p) > 0
+    return KeyFigures(
+        name=f"{run}.{trait.files.stem}",
+        n_samples=whole.n_samples,
+        n_variants=trait.n_tested,
+        n_excluded=trait.n_excluded,
+        lambda_gc=whole.lambda_gc,
+        h2=whole.null.h2,
+        h2_se=whole.null.h2_se,
+        n_leads=result.leads.n_below,
+        top_neg_log10_p=float(top.neg_log10_p[0]) if found else math.nan,
+        top_marker=marker_ids(top.variants)[0] if found else "",
+    )
 
 
 def _describe_null(row: GroupRow) -> dict[str, Any]:

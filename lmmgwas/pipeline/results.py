@@ -20,13 +20,14 @@ from lmmgwas.pipeline.logbook import Logbook
 from lmmgwas.pipeline.pictures import draw_plots, suggestive_line
 from lmmgwas.pipeline.plan import PlannedAnalysis, trait_stems
 from lmmgwas.pipeline.preflight import trait_files
-from lmmgwas.pipeline.record import describe_outputs, manifest_of, say_trait
+from lmmgwas.pipeline.record import describe_outputs, figures_of, manifest_of, say_trait
 from lmmgwas.pipeline.report_run import write_report
 from lmmgwas.pipeline.scan_run import ScanOutcome
 from lmmgwas.pipeline.study import Study, TraitResult
 from lmmgwas.pipeline.trait_output import GroupRow, TraitOutput
 from lmmgwas.pipeline.trait_rows import TraitRows
 from lmmgwas.report.manifest import format_manifest
+from lmmgwas.report.multiqc import format_multiqc
 
 
 def gather_traits(
@@ -122,7 +123,7 @@ def finish(
     outputs: OutputSet,
     workspace: Workspace,
 ) -> None:
-    """Name the tables, then draw and report, then name plots, report and manifest."""
+    """Name the tables, then draw and report, then name plots, report, key figures and manifest."""
     samples = study.job.run.path(".samples.tsv")
     frame = study.flow.table.to_csv(sep="\t", index=False, lineterminator="\n")
     outputs.write_text(samples, frame)
@@ -132,6 +133,8 @@ def finish(
     outputs.commit()
     for result in results:
         _draw(study, result, log, outputs)
+    key_figures = [figures_of(result, study.job.run.out.name) for result in results]
+    outputs.write_text(study.job.run.path("_mqc.json"), format_multiqc(key_figures))
     manifest = manifest_of(study, results, journal.inputs, log)
     write_report(study, results, manifest, outputs, log)
     written += describe_outputs(outputs)
