@@ -184,6 +184,7 @@ def test_names_of_chromosomes_in_the_picture(monkeypatch: pytest.MonkeyPatch) ->
     import numpy as np
 
     from lmmgwas.io.read_sumstats import SummaryTable
+    from lmmgwas.io.table_layouts import OURS, FoundLayout
     from lmmgwas.io.text import Remarks
     from lmmgwas.pipeline import plot_run
 
@@ -191,13 +192,14 @@ def test_names_of_chromosomes_in_the_picture(monkeypatch: pytest.MonkeyPatch) ->
         m = len(chrom)
         table = SummaryTable(
             "t",
-            (),
+            FoundLayout(OURS, "\t", (), {}),
             labels,
             np.array(chrom, np.int32),
             np.ones(m, np.int64),
             np.ones(m),
             np.arange(m),
             1,
+            0,
             0,
             (),
             Remarks(),

@@ -1,4 +1,4 @@
-"""`lmmgwas plot`: QQ and Manhattan plot and the leads again, from a table."""
+"""`lmmgwas plot`: QQ and Manhattan plot and the leads again, from our table or a peer's."""
 
 from typing import Any
 
@@ -57,8 +57,9 @@ Examples:
 def command(**given: Any) -> None:
     """Draw TABLE again, and name its leads.
 
-    TABLE is PREFIX.TRAIT.tsv.gz or PREFIX.TRAIT.leads.tsv of `lmmgwas assoc`, packed or not;
-    columns are found by their names.
+    TABLE is PREFIX.TRAIT.tsv.gz or PREFIX.TRAIT.leads.tsv of `lmmgwas assoc`, or a table of
+    BOLT-LMM, FaST-LMM, GCTA, GEMMA, METAL, PLINK 2, REGENIE or SAIGE, packed or not; which it is
+    is told by its header, and the log says what was taken for what.
     """
     from pathlib import Path
 

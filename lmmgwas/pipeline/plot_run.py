@@ -1,4 +1,4 @@
-"""`lmmgwas plot`: the pictures and the leads again, from a table that `assoc` wrote."""
+"""`lmmgwas plot`: the pictures and the leads again, from a table that `assoc` or a peer wrote."""
 
 import re
 from dataclasses import dataclass, field
@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from lmmgwas.errors import OutputExistsError, UsageError
 from lmmgwas.io.atomic import OutputSet
 from lmmgwas.io.read_sumstats import (
-    NEG_LOG10_P,
     SummaryTable,
     read_rows,
     read_sidecar,
@@ -27,7 +26,9 @@ from lmmgwas.pipeline.plan import significance, trait_stems
 from lmmgwas.report.manhattan import LeadLabel
 
 _HUMAN_LETTERS = {"23": "X", "24": "Y", "25": "MT"}
-_LARGEST_HUMAN = 25
+_PLINK_LETTERS = {"23": "X", "24": "Y", "25": "XY", "26": "MT"}
+"""The numbers of PLINK's files, which the peers copy."""
+_PEERS_ENDINGS = r"(\.(txt|tsv|csv|stats|tbl|mlma|loco|fastGWA|regenie|assoc|glm\.[a-z.]+))+$"
 _LAST = {"X": 1, "Y": 2, "MT": 3, "0": 4}
 _MANY = 1 << 62
 
@@ -87,7 +88,8 @@ def run_plot(job: PlotJob, log: Logbook, outputs: OutputSet) -> None:
         table = read_sumstats(job.table)
     for note in table.remarks.notes:
         log.say(f"Note: {note}")
-    human = _is_human(job.karyotype, table.labels)
+    letters = _HUMAN_LETTERS if table.layout.is_ours else _PLINK_LETTERS
+    human = _is_human(job.karyotype, table.labels, max(map(int, letters)))
     rows = _arrange(table)
     threshold, suggestive = _lines(job, len(table), human=human)
     loci = find_loci(rows.chrom, rows.pos, rows.neg_log10_p, threshold)
@@ -98,7 +100,7 @@ def run_plot(job: PlotJob, log: Logbook, outputs: OutputSet) -> None:
     picture = Picture(
         title=title,
         n_samples=n_samples,
-        chrom_names=tuple(_HUMAN_LETTERS.get(n, n) if human else n for n in rows.names),
+        chrom_names=tuple(letters.get(n, n) if human else n for n in rows.names),
         chrom=rows.chrom,
         pos=rows.pos,
         neg_log10_p=rows.neg_log10_p,
@@ -139,11 +141,11 @@ def _lines(job: PlotJob, n_variants: int, *, human: bool) -> tuple[float, float]
     return threshold, suggestive
 
 
-def _is_human(karyotype: Karyotype, labels: tuple[str, ...]) -> bool:
-    """As the user says; otherwise by the largest number: human tables end at 25."""
+def _is_human(karyotype: Karyotype, labels: tuple[str, ...], last: int) -> bool:
+    """As the user says; otherwise by the largest number, which is `last` in human tables."""
     if karyotype.stated:
         return karyotype.is_human
-    return max((_number(label) for label in labels), default=0) <= _LARGEST_HUMAN
+    return max((_number(label) for label in labels), default=0) <= last
 
 
 def _number(label: str) -> int:
@@ -183,6 +185,9 @@ def _title(job: PlotJob, table: SummaryTable) -> tuple[str, int]:
     A file name holds the trait without its odd characters, and n counts a variant's calls.
     """
     stem = re.sub(r"\.gz$", "", job.table.name)
+    if not table.layout.is_ours:
+        name = re.sub(_PEERS_ENDINGS, "", stem) or job.table.name
+        return name if job.title is None else job.title, table.n_samples
     stem = re.sub(r"(\.leads)?\.tsv$", "", stem)
     name, n_samples = stem.rpartition(".")[2] or job.table.name, table.n_samples
     facts = read_sidecar(job.table.with_name(f"{stem}.tsv.gz-meta.yaml"))
@@ -201,11 +206,17 @@ def _describe(
         log.say(f"Note: {table.n_skipped:,} rows without a p-value (NA) were skipped")
     if set(LOCUS_COLUMNS) <= set(table.header):
         log.say("Note: this is a table of leads: lambda_gc and the QQ plot are of these few only")
-    column = NEG_LOG10_P if NEG_LOG10_P in table.header else "p_value"
+    layout = table.layout
+    column = layout.columns[layout.p_name]
+    if table.n_other and layout.only is not None:
+        name, kept = layout.only
+        log.say(f"Note: {table.n_other:,} rows whose {name} is not {kept} were skipped")
+    samples = f"{n_samples:,} samples" if n_samples else "number of samples not given"
+    taken = "" if layout.is_ours else f"taken for a table of {layout.tool}, "
     log.say_lines(
         [
-            f"{table.path}: {len(table):,} variants on {len(rows.names)} chromosomes, "
-            f"{n_samples:,} samples; p from {column}",
+            f"{table.path}: {taken}{len(table):,} variants on {len(rows.names)} chromosomes, "
+            f"{samples}; p from {column}",
             f"  lambda_gc {lambda_gc(rows.neg_log10_p):.4f}",
             f"  loci with p < {threshold:g}: {loci.n_below}",
         ]

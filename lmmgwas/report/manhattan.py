@@ -72,7 +72,7 @@ def draw_manhattan(data: ManhattanData) -> Figure:
             _draw_genome(axes, data, shown)
         else:
             _draw_empty(axes, data)
-        facts = [style.lambda_phrase(data.lambda_gc), style.count_phrase(data.n_samples, "sample")]
+        facts = [style.lambda_phrase(data.lambda_gc), *style.sample_phrases(data.n_samples)]
         style.add_title(axes, data.title, "   ".join([*facts, _variants_phrase(data, has_p)]))
     return style.figure_of(axes)
 

@@ -32,7 +32,7 @@ def draw_qq(neg_log10_p: FloatArray, lambda_gc: float, title: str, n_samples: in
             axes.set_ylim(0.0, 1.0)
             style.add_empty_message(axes, "No variant")
         facts = [
-            style.count_phrase(n_samples, "sample"),
+            *style.sample_phrases(n_samples),
             style.count_phrase(int(values.size), "variant"),
         ]
         if n_lost:

@@ -206,6 +206,11 @@ def count_phrase(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def sample_phrases(n_samples: int) -> list[str]:
+    """Return how many samples there are, nothing where a table does not say."""
+    return [count_phrase(n_samples, "sample")] if n_samples else []
+
+
 def p_phrase(p: float) -> str:
     """Return a p-value in two digits as it is written in a paper: 5×10⁻⁸."""
     mantissa, exponent = f"{p:.1e}".split("e")
