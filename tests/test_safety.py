@@ -389,6 +389,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> StudyFiles:
     return simulate_study().write(tmp_path_factory.mktemp("safety") / "in")
 
 
+COMMANDS = ("assoc", "grm", "plot", "example", "convert")
+
+
 def commands(files: StudyFiles, out: Path) -> dict[str, list[object]]:
     common: list[object] = ["--out", out / "run", "--threads", 1]
     return {
@@ -396,6 +399,11 @@ def commands(files: StudyFiles, out: Path) -> dict[str, list[object]]:
         "grm": ["grm", "--bfile", files.bfile, *common, "--pca", 2],
         "plot": ["plot", out.parent / "assoc" / "run.height.tsv.gz", "--out", out / "again"],
         "example": ["example", out / "study"],
+        "convert": [
+            "convert",
+            out.parent / "assoc" / "run.height.tsv.gz",
+            *("--to", "gwas-vcf", "--out", out / "height.vcf.gz"),
+        ],
     }
 
 
@@ -406,14 +414,14 @@ def studied(files: StudyFiles, tmp_path_factory: pytest.TempPathFactory) -> dict
 
     folder = tmp_path_factory.mktemp("studied")
     reports = {}
-    for command in ("assoc", "grm", "plot", "example"):
+    for command in COMMANDS:
         out = folder / command
         out.mkdir()
         reports[command] = audited(out, *commands(files, out)[command])
     return reports
 
 
-@pytest.mark.parametrize("command", ["assoc", "grm", "plot", "example"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_a_run_reaches_for_nothing_but_its_files(studied: dict[str, Report], command: str) -> None:
     report = studied[command]
     assert len(report.events) > 100  # the hook is there

@@ -4,6 +4,6 @@ Nothing heavy is imported before a command runs, so that `--help` answers at onc
 
 Within this floor imports go along one line, left to right only:
 groups -> names -> config, environment, layout, watch -> command -> options -> session
--> study_options -> assoc, check, completion, example, grm, plot, selftest -> merge -> streams
--> main.
+-> study_options -> assoc, check, completion, convert, example, grm, plot, selftest -> merge
+-> streams -> main.
 """

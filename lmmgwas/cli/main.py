@@ -19,7 +19,17 @@ from lmmgwas.errors import LmmgwasError, UsageError, escape_control
 from lmmgwas.io.writing import remedy
 from lmmgwas.numerics.processor import prepare_blas
 
-_COMMANDS = ("assoc", "check", "grm", "merge", "plot", "example", "selftest", "completion")
+_COMMANDS = (
+    "assoc",
+    "check",
+    "grm",
+    "merge",
+    "plot",
+    "convert",
+    "example",
+    "selftest",
+    "completion",
+)
 
 _EPILOG = """
 \b

@@ -9,5 +9,6 @@ conservation -> trait_output -> pictures -> tile_reader -> reread -> self_check_
 scan_tiles -> scan_calibrated -> scan_keeper -> scan_plan -> kept_fits -> scan_run -> study ->
 study_size -> row_checks -> preflight -> record -> checksums -> analyses -> methods_text ->
 report_tables -> report_page -> report_run -> results -> tasks -> cluster -> cluster_run ->
-assoc_run, check_run, plot_run, example -> merge_run -> selftest_study -> selftest_run.
+assoc_run, check_run, plot_run, convert_run, example -> merge_run -> selftest_study ->
+selftest_run.
 """

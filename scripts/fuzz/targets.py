@@ -19,9 +19,12 @@ from lmmgwas.errors import LmmgwasError
 from lmmgwas.io import plink
 from lmmgwas.io.bim_kernels import parse_plain
 from lmmgwas.io.columns import MissingCodes, covariate_column, expand_names, numeric_column
+from lmmgwas.io.export import export_table
+from lmmgwas.io.export_formats import PLINK2, REGENIE
 from lmmgwas.io.grm_files import open_grm, read_grm_ids
 from lmmgwas.io.id_lists import read_id_list, read_name_list
 from lmmgwas.io.read_sumstats import read_rows, read_sidecar, read_sumstats
+from lmmgwas.io.sumstats import COLUMNS
 from lmmgwas.io.tables import read_table
 from lmmgwas.io.text import read_text
 from lmmgwas.model.chromosomes import Karyotype, classify
@@ -176,6 +179,17 @@ def read_summary(path: Path) -> None:
     require(all(len(row) == len(table.header) for row in rows), "a row of another length")
 
 
+def convert(path: Path) -> None:
+    """Each row becomes one line of as many cells as the header has, whatever a cell holds."""
+    for target in (REGENIE, PLINK2):
+        out = path.with_name(f"{path.name}.out")
+        facts = export_table(path, target, out, Karyotype(), packed=False)
+        lines = out.read_text(encoding="utf-8").split("\n")
+        require(len(lines) == facts.n_rows + 2, "a row more or less")
+        n_cells = {line.count(target.separator) + 1 for line in lines[:-1]}
+        require(n_cells == {len(target.columns)}, "a row of another length")
+
+
 def read_labels(path: Path) -> None:
     """Any text is a chromosome, or refused."""
     for label in read_text(path).lines():
@@ -212,6 +226,18 @@ _SUMMARY = (
     b"1\t1000\t0.05\t100\t1.30103\trs1\n2\t2000\t1e-400\t99\t400\trs2\n23\t0\tNA\t98\tNA\trs3\n",
     b"chromosome\tbase_pair_location\tp_value\tn\n1\t1000\t1.\t100\n1\t1001\t1.5e-320\t100\n",
     b"chromosome\tbase_pair_location\tp_value\tn\nX\t7\t+.5\t1\n1\t8\t1E-9\t#NA\n",
+)
+_PEERS = (
+    b"chr\trs\tps\tallele1\tbeta\tp_wald\n1\trs1\t9\tA\t-7e-02\t2.5e-03\n-9\tb\t-9\tA\tnan\tnan\n",
+    b"CHROM GENPOS ID N TEST LOG10P\n1 9 rs1 500 ADD 2.60206\n23 5 rs2 500 ADD NA\n2 6 a 5 DOM 9\n",
+    b",SNP,Chr,GenDist,ChrPos,PValue\n0,rs1,1.0,0.0,3197400.0,0.0025\n1,rs2,2.0,0.0,5.0,\n",
+    b"CHR\tPOS\tSNPID\tp.value\nchr1\t9\trs1\t1.5e-412\nchrX\t5\trs2\tNA\n",
+)
+_RESULTS = (
+    "\t".join(COLUMNS).encode() + b"\n"
+    b"1\t1000\tA\tG\t0.5\t0.1\t0.25\t5.7e-07\trs1\t#NA\t1000\t6.2441251\trs1\n"
+    b"23\t0\tD\tI\tNA\tNA\tNA\tNA\t#NA\tEA\tNA\tNA\tsnp;5\n"
+    b"24\t7\tG\tTA\t-1e-05\t0\t1\t1e-412\trs6\tOA\t500\t412\trs6\n",
 )
 _SIDECAR = (
     b'genome_assembly: "x"\ntrait_description:\n  - "height"\nsamples:\n  - sample_size: 100\n',
@@ -272,6 +298,8 @@ TARGETS = (
         read_summary,
         packed=True,
     ),
+    Target("peers' tables", "s.txt", _PEERS, read_summary),
+    Target("table to convert", "s.tsv", _RESULTS, convert),
     Target("sidecar", "s.yaml", _SIDECAR, read_sidecar),
     Target("chromosome labels", "s.labels", _LABELS, read_labels),
 )
