@@ -178,6 +178,7 @@ _report_options = (
         help="Write PREFIX.report.html, a page with interactive plots; needs plotly. [default: as "
         "--plots, not with none]",
     ),
+    click.option("--parquet", is_flag=True, help="Write each table as Parquet, too."),
     click.option("--genome-build", metavar="NAME", help="For the metadata: GRCh38."),
     click.option("--ancestry", metavar="TEXT", help="For the metadata."),
     click.option("--trait-description", metavar="TEXT", help="For the metadata."),
@@ -240,6 +241,7 @@ def study_job(given: dict[str, Any]) -> "AssocJob":
         nulls=optional_path(given.get("nulls")),
         save_nulls=optional_path(given.get("save_nulls")),
         nulls_of_genome=given.get("nulls_of") == "genome",
+        parquet=given["parquet"],
     )
 
 

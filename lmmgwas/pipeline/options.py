@@ -298,6 +298,7 @@ class AssocJob:
     nulls: Path | None = None  # null models to scan with
     save_nulls: Path | None = None  # fit null models, keep them there, and end
     nulls_of_genome: bool = False  # of the whole genome only
+    parquet: bool = False  # write the tables as Parquet, too
 
     def __post_init__(self) -> None:
         if self.nulls is not None and self.save_nulls is not None:

@@ -219,4 +219,5 @@ def _final_names(job: AssocJob, names: tuple[str, ...], variants: Variants) -> l
     for stem in trait_stems(names).values():
         files = trait_files(job, stem, variants)
         finals += files.data() + _plot_names(job, files)
+        finals += [files.parquet] if job.parquet else []
     return finals

@@ -77,14 +77,30 @@ def _write_tables(
     found: tuple[ScanOutcome, WhitenerCost],
     outputs: OutputSet,
 ) -> TraitResult:
-    """Check what was gathered; write leads and metadata."""
+    """Check what was gathered; write leads, metadata, and Parquet where it is asked for."""
     _check_conservation(output, len(study.variants))
     leads = output.write_leads(study.variants, study.threshold)
     tested = study.variants.take(output.records()["row"])
     not_ssf = reasons_not_ssf(tested, is_human=study.is_human)
     _write_sidecar(study, output, plan, outputs, valid=not not_ssf)
+    if study.job.parquet:
+        _write_parquet(output, outputs)
     outcome, cost = found
     return TraitResult(output, plan, whole, leads, cost, outcome, not_ssf)
+
+
+def _write_parquet(trait: TraitOutput, outputs: OutputSet) -> None:
+    """Make it of the finished table, so that merged, resumed and divided runs write the same."""
+    from lmmgwas.io.parquet import export_parquet  # loads what only this needs
+
+    table, parquet = outputs.temporary(trait.files.table), outputs.temporary(trait.files.parquet)
+    facts = export_parquet(table, parquet, may_be_empty=True)
+    if facts.n_rows != trait.n_tested:
+        raise NumericalError(
+            "E902",
+            f"trait {trait.name}: {facts.n_rows} rows as Parquet, but {trait.n_tested} tested "
+            "variants; please report this with the log",
+        )
 
 
 def _check_conservation(trait: TraitOutput, n_selected: int) -> None:
@@ -128,7 +144,11 @@ def finish(
     frame = study.flow.table.to_csv(sep="\t", index=False, lineterminator="\n")
     outputs.write_text(samples, frame)
     workspace.require_lock()
-    rows = {result.output.files.table: result.output.n_tested for result in results}
+    rows = {
+        path: result.output.n_tested
+        for result in results
+        for path in (result.output.files.table, result.output.files.parquet)
+    }
     written = describe_outputs(outputs, rows)
     outputs.commit()
     for result in results:

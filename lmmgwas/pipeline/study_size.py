@@ -15,7 +15,7 @@ from lmmgwas.model.scan import ScanKind
 from lmmgwas.model.variant_tests import VarianceKind
 from lmmgwas.model.whitening import WhitenerKind
 from lmmgwas.numerics.limits import page_bytes
-from lmmgwas.pipeline.disk_check import DiskNeed, study_needs
+from lmmgwas.pipeline.disk_check import DiskNeed, study_needs, table_bytes
 from lmmgwas.pipeline.grm_room import grm_size, set_needs
 from lmmgwas.pipeline.memory_check import resident_bytes
 from lmmgwas.pipeline.options import AssocJob
@@ -23,6 +23,7 @@ from lmmgwas.pipeline.plan import PlannedAnalysis, autosomal_groups, choose_whit
 from lmmgwas.pipeline.relatedness import PlannedGrm
 
 _RECORD_BYTES = 48
+_PARQUET = 2  # a Parquet file is at most so many times as large as the table
 
 
 def study_size(
@@ -122,6 +123,9 @@ def study_disk(job: AssocJob, variants: Variants, n_traits: int, size: RunSize) 
     text = int(share * sum(_text_bytes(column) for column in columns))
     n_plots = 2 * (int(job.plots.png) + int(job.plots.pdf))
     needs = study_needs(job.run.out, job.run.tmpdir, n_traits, len(variants), text, n_plots)
+    if job.parquet:
+        table = n_traits * table_bytes(len(variants), text)
+        needs.append(DiskNeed(job.run.out.parent, _PARQUET * table, "Parquet tables"))
     if size.grm is not None:
         folder = job.run.tmpdir or job.run.out.parent
         needs += set_needs(size.grm, folder, "the GRM, a part for each chromosome")

@@ -76,6 +76,11 @@ class TraitFiles:
         return self._path(f".tsv.gz{index_suffix(self.largest_position)}")
 
     @property
+    def parquet(self) -> Path:
+        """The table again, as Parquet."""
+        return self._path(".parquet")
+
+    @property
     def sidecar(self) -> Path:
         """GWAS-SSF metadata."""
         return self._path(".tsv.gz-meta.yaml")
