@@ -208,8 +208,8 @@ def standard_output(source: Source) -> Iterator[Fault]:
             yield node.lineno, name
 
 
-JOB_SCRIPT = "cli/check.py"
-"""The one that prints to standard output: a script for a batch job, and nothing else."""
+SCRIPTS = (Path("cli/check.py"), Path("cli/completion.py"))
+"""Those that print to standard output: a script for a batch job or a shell, and nothing else."""
 
 RULES: tuple[Callable[[Source], Iterator[Fault]], ...] = (
     *(imports, banned_names, pickled_arrays, switches, modules_by_name, text_encodings),
@@ -229,7 +229,7 @@ def faults(text: str) -> list[str]:
 )
 def test_the_source_does_nothing_that_is_banned(path: Path) -> None:
     found = faults(path.read_text(encoding="utf-8"))
-    if path.relative_to(PACKAGE) == Path(JOB_SCRIPT):
+    if path.relative_to(PACKAGE) in SCRIPTS:
         printed = [fault for fault in found if fault.endswith("click.echo to standard output")]
         assert len(printed) == 1
         found.remove(printed[0])
@@ -462,7 +462,7 @@ def test_a_run_writes_under_its_prefix_only(studied: dict[str, Report]) -> None:
     assert all({"kernels", "matplotlib"} & parts or "lmmgwas" in parts for parts in kept)
     tops = {path.relative_to(out).parts[0] for path in inside}
     probes = {name for name in tops if re.fullmatch(r"\.lmmgwas\.[0-9a-f]{8}\.tmp", name)}
-    finals = {name for name in tops if name.startswith("run.")}
+    finals = {name for name in tops if name.startswith(("run.", "run_mqc."))}
     assert tops == {".run.work"} | finals | probes
     assert {path.name for path in out.iterdir()} == {report.path.name} | finals
 

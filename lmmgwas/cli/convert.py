@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from lmmgwas.cli.command import Command
 from lmmgwas.cli.options import SPECIES
 from lmmgwas.io.export_formats import FORMATS
 
@@ -14,14 +15,14 @@ Formats, and whose effect they hold:
 
 \b
 Examples:
-  lmmgwas convert results.height.tsv.gz --to ldsc --out height.ldsc.gz
-  lmmgwas convert results.height.tsv.gz --to gwas-vcf --out height.vcf.gz
+  lmmgwas convert first.height.tsv.gz --to ldsc --out height.ldsc.gz
+  lmmgwas convert first.height.tsv.gz --to gwas-vcf --out height.vcf.gz
 """.format(
     formats="\n".join(f"  {name:<9} {target.effect_rule}" for name, target in FORMATS.items())
 )
 
 
-@click.command("convert", epilog=_EPILOG)
+@click.command("convert", cls=Command, epilog=_EPILOG)
 @click.argument("table", metavar="TABLE")
 @click.option("--to", "target", type=click.Choice(list(FORMATS)), required=True, help="The format.")
 @click.option(
@@ -35,7 +36,12 @@ Examples:
     type=click.Choice(SPECIES),
     help="Whose chromosomes the labels are. [default: human]",
 )
-@click.option("--autosomes", type=click.IntRange(1), help="Number of autosomes, for other species.")
+@click.option(
+    "--autosomes",
+    metavar="N",
+    type=click.IntRange(1),
+    help="Number of autosomes, for other species. [default: 22]",
+)
 @click.option("--overwrite", is_flag=True, help="Replace existing output.")
 @click.option("--strict", is_flag=True, help="Make every warning an error.")
 @click.option("--quiet", is_flag=True, help="Print warnings and errors only.")

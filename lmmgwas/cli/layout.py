@@ -38,7 +38,7 @@ class Layout(click.HelpFormatter):
             if beside and meaning:
                 self.write(f"{start:{column}}{text[column:]}\n")
                 continue
-            self.write_text(term)
+            self.write(wrap_text(term, self.width, " " * left, " " * left) + "\n")
             if meaning:
                 self.write(f"{text}\n")
 
@@ -69,7 +69,7 @@ def write_epilog(formatter: click.HelpFormatter, epilog: str) -> None:
         elif _is_example(line):
             formatter.write("".join(f"{part}\n" for part in fitted(line, formatter.width)))
         else:
-            formatter.write_text(line)
+            formatter.write(wrap_text(line, formatter.width) + "\n")
 
 
 def _is_example(line: str) -> bool:
