@@ -142,11 +142,14 @@ def text_extent(figure: Figure, text: str, size: float) -> tuple[float, float]:
     return float(box.width) * scale, float(box.height) * scale
 
 
-def add_title(axes: Axes, title: str, subtitle: str) -> None:
-    """Write a title from a file and a line of our own under it, left-aligned above `axes`."""
+def add_title(axes: Axes, title: str, subtitle: str, right: float = 0.985) -> None:
+    """Write a title from a file and a line of our own under it, left-aligned above `axes`.
+
+    The title ends before `right`, a fraction of the figure's width.
+    """
     figure = figure_of(axes)
     box = axes.get_position()
-    room = (0.985 - box.x0) * figure.get_figwidth() * POINTS_PER_INCH
+    room = (right - box.x0) * figure.get_figwidth() * POINTS_PER_INCH
     line = clean_text(title)
     size = TITLE_SIZE
     width = text_extent(figure, line, size)[0]
@@ -214,10 +217,23 @@ def sample_phrases(n_samples: int) -> list[str]:
 def p_phrase(p: float) -> str:
     """Return a p-value in two digits as it is written in a paper: 5×10⁻⁸."""
     mantissa, exponent = f"{p:.1e}".split("e")
-    mantissa = mantissa.removesuffix(".0")
-    power = "10" + str(int(exponent)).translate(_SUPERSCRIPT)
     if -3 < int(exponent) <= 0:
         return f"{p:.2g}"
+    return _power_phrase(mantissa, int(exponent))
+
+
+def log_p_phrase(neg_log10_p: float) -> str:
+    """Return `p_phrase` of a p that may be below the smallest double."""
+    if neg_log10_p < 300.0:
+        return p_phrase(10.0**-neg_log10_p)
+    whole = math.floor(-neg_log10_p)
+    mantissa, carry = f"{10.0 ** (-neg_log10_p - whole):.1e}".split("e")
+    return _power_phrase(mantissa, whole + int(carry))
+
+
+def _power_phrase(mantissa: str, exponent: int) -> str:
+    mantissa = mantissa.removesuffix(".0")
+    power = "10" + str(exponent).translate(_SUPERSCRIPT)
     return power if mantissa == "1" else f"{mantissa}×{power}"
 
 
@@ -245,9 +261,12 @@ def _blend(a: str, b: str, steps: int) -> list[tuple[int, int, int]]:
 
 
 @cache
-def _palette() -> Image.Image:
-    """Every colour of the figures, its way to white, and the edges where points overlap."""
-    inks = (DARK, LIGHT, SIGNIFICANT, INK, MUTED)
+def _palette(more: tuple[str, ...] = ()) -> Image.Image:
+    """Every colour of the figures, its way to white, and the edges where points overlap.
+
+    `more` are colours of one kind of figure.
+    """
+    inks = (DARK, LIGHT, SIGNIFICANT, INK, MUTED, *more)
     colours = [_rgb(c) for c in (*inks, "#ffffff", BAND, RULE, GRID)]
     for ink in inks:
         colours += _blend(ink, "#ffffff", _RAMP_STEPS)
@@ -258,14 +277,17 @@ def _palette() -> Image.Image:
     return image
 
 
-def png_bytes(figure: Figure) -> bytes:
-    """Return the figure as a paletted PNG without anything that varies between runs."""
+def png_bytes(figure: Figure, more: tuple[str, ...] = ()) -> bytes:
+    """Return the figure as a paletted PNG without anything that varies between runs.
+
+    `more` are its colours beyond those that all figures have.
+    """
     raw = io.BytesIO()
     with figure_style():
         figure.savefig(raw, format="rgba", dpi=DPI)
         size = figure.canvas.get_width_height()
     image = Image.frombytes("RGBA", size, raw.getvalue()).convert("RGB")
-    paletted = image.quantize(palette=_palette(), dither=Image.Dither.NONE)
+    paletted = image.quantize(palette=_palette(more), dither=Image.Dither.NONE)
     stream = io.BytesIO()
     paletted.save(stream, format="PNG", optimize=True, dpi=(DPI, DPI))
     return stream.getvalue()
@@ -280,9 +302,9 @@ def pdf_bytes(figure: Figure) -> bytes:
     return stream.getvalue()
 
 
-def save_png(figure: Figure, path: Path) -> None:
+def save_png(figure: Figure, path: Path, more: tuple[str, ...] = ()) -> None:
     """Write `png_bytes` to `path`."""
-    _write(path, png_bytes(figure))
+    _write(path, png_bytes(figure, more))
 
 
 def save_pdf(figure: Figure, path: Path) -> None:
