@@ -188,8 +188,17 @@ def main_run(run_cli: RunCli, test_data: Path, tmp_path_factory: pytest.TempPath
 TRAITS = pytest.mark.parametrize("trait", ["height", "ldl"])
 
 
+def loci(run: Run, trait: str) -> list[str]:
+    """How the regional plots of a trait end: one of each format for each lead below 5e-8."""
+    leads = read_tsv(run.path(f".{trait}.leads.tsv"))
+    below = leads[leads["p_value"].astype(float) < 5e-8]
+    places = zip(below["chromosome"], below["base_pair_location"], strict=True)
+    return [f"{chrom}_{pos}.{suffix}" for chrom, pos in places for suffix in ("png", "pdf")]
+
+
 def test_writes_the_promised_files_and_no_others(main_run: Run) -> None:
     per_trait = [f".{t}{s}" for t in ("height", "ldl") for s in DATA_SUFFIXES + PLOT_SUFFIXES]
+    per_trait += [f".{t}.region.{place}" for t in ("height", "ldl") for place in loci(main_run, t)]
     report = [".report.html"] if find_spec("plotly") else []
     of_run = (*report, ".samples.tsv", "_mqc.json", ".run.json", ".log")
     names = [f"first{s}" for s in (*per_trait, *of_run)]
@@ -504,7 +513,8 @@ def test_plots_are_pictures(main_run: Run) -> None:
 
 def test_the_same_run_twice(assoc: Assoc, small_study: StudyFiles) -> None:
     first, second = (assoc(small_study, plots="all") for _ in range(2))
-    assert len(first.files()) == 2 * len(DATA_SUFFIXES + PLOT_SUFFIXES) + 1
+    whole = [name for name in first.files() if ".region." not in name]
+    assert len(whole) == 2 * len(DATA_SUFFIXES + PLOT_SUFFIXES) + 1
     assert first.files() == second.files()
 
 

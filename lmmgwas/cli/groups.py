@@ -19,8 +19,8 @@ _GROUPS = {
     "grm-chr grm-extract grm-exclude pca eigen",
     "Model and test": "no-loco h2 variance test scan exact-below seed precision whitener "
     "condition rint",
-    "Output": "out what to threshold suggestive plots report parquet title genome-build "
-    "ancestry trait-description overwrite",
+    "Output": "out what to overwrite genome-build ancestry trait-description parquet",
+    "Plots and report": "plots report threshold suggestive title regions region-window genes",
     "Many machines": "part scheduler workers nulls save-nulls nulls-of",
     "Compute": "threads memory block-size tmpdir resume break-lock",
     "General": "config strict quiet verbose log debug help",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         ClusterOptions,
         GenotypeOptions,
         GrmOptions,
+        PlotOptions,
         RunOptions,
         Share,
     )
@@ -110,6 +111,30 @@ grm_options = bundled(
         default=0.1,
         show_default=True,
         help="Largest fraction of missing calls of a variant in the GRM, 0 to 1.",
+    ),
+)
+
+region_options = (
+    click.option(
+        "--regions",
+        type=int,
+        default=10,
+        show_default=True,
+        metavar="N",
+        help="Regional plots of a trait, at most: of the strongest loci below the threshold.",
+    ),
+    click.option(
+        "--region-window",
+        type=int,
+        default=500,
+        show_default=True,
+        metavar="KB",
+        help="What a regional plot shows either side of the lead variant, in kb.",
+    ),
+    click.option(
+        "--genes",
+        metavar="FILE",
+        help="Genes for the regional plots: BED, GFF3 or GTF, packed with gzip or not.",
     ),
 )
 
@@ -213,6 +238,24 @@ def grm_bundle(given: dict[str, Any]) -> "GrmOptions":
             given["grm_chr"],
         ),
         filters=GrmFilters(given["grm_maf"], given["grm_geno"]),
+    )
+
+
+def plot_bundle(given: dict[str, Any]) -> "PlotOptions":
+    """Make the options of plots of a command's arguments.
+
+    A report comes with the plots, unless it is asked for or not asked for alone.
+    """
+    from lmmgwas.pipeline.options import PlotOptions
+
+    drawn, report = given["plots"], given.get("report")
+    return PlotOptions(
+        png=drawn != "none",
+        pdf=drawn == "all",
+        report=drawn != "none" if report is None else report,
+        regions=given["regions"],
+        region_window=given["region_window"],
+        genes=optional_path(given["genes"]),
     )
 
 

@@ -1,17 +1,22 @@
 """`lmmgwas plot`: QQ and Manhattan plot and the leads again, from our table or a peer's."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from lmmgwas.cli.command import Command
-from lmmgwas.cli.options import SPECIES
+from lmmgwas.cli.options import SPECIES, bundled, optional_path, plot_bundle, region_options
+
+if TYPE_CHECKING:
+    from lmmgwas.model.chromosomes import Karyotype
+    from lmmgwas.pipeline.options import GenotypeOptions
 
 _EPILOG = """
 \b
 Examples:
   lmmgwas plot results.height.tsv.gz --out again
   lmmgwas plot results.height.tsv.gz --out again --threshold 1e-6 --title "Standing height"
+  lmmgwas plot results.height.tsv.gz --out again --bfile study --genes genes.bed
 """
 
 
@@ -39,6 +44,13 @@ Examples:
     help="PNG and PDF, or PNG only.",
 )
 @click.option(
+    "--bfile", metavar="PREFIX", help="Genotypes, for regional plots of the leads with r2."
+)
+@click.option(
+    "--keep", metavar="FILE", help="r2 over these samples of --bfile only (FID IID, or IID)."
+)
+@bundled(*region_options)
+@click.option(
     "--species",
     type=click.Choice(SPECIES),
     help="Whose chromosomes the labels are. [default: human unless a number is above 25]",
@@ -65,9 +77,10 @@ def command(**given: Any) -> None:
 
     from lmmgwas.cli.session import session
     from lmmgwas.model.chromosomes import Karyotype
-    from lmmgwas.pipeline.options import PlotOptions, RunOptions
+    from lmmgwas.pipeline.options import RunOptions
     from lmmgwas.pipeline.plot_run import PlotJob, run_plot
 
+    karyotype = Karyotype.of(given["species"], given["autosomes"])
     job = PlotJob(
         table=Path(given["table"]),
         run=RunOptions(
@@ -76,11 +89,25 @@ def command(**given: Any) -> None:
             strict=given["strict"],
             verbosity=0 if given["quiet"] else 2 if given["verbose"] or given["debug"] else 1,
         ),
-        karyotype=Karyotype.of(given["species"], given["autosomes"]),
+        karyotype=karyotype,
         threshold=given["threshold"],
         suggestive=given["suggestive"],
         title=given["title"],
-        plots=PlotOptions(png=True, pdf=given["plots"] == "all"),
+        plots=plot_bundle(given),
+        genotypes=_genotypes(given, karyotype),
     )
     with session(job.run) as (log, outputs, _):
         run_plot(job, log, outputs)
+
+
+def _genotypes(given: dict[str, Any], karyotype: "Karyotype") -> "GenotypeOptions | None":
+    """The genotypes that r2 is computed from, where they are given."""
+    from lmmgwas.errors import UsageError
+    from lmmgwas.pipeline.options import FileSet, GenotypeOptions
+
+    if given["bfile"] is None:
+        if given["keep"] is not None:
+            raise UsageError("E003", "--keep chooses samples of --bfile: give that, too")
+        return None
+    files = FileSet.of(given["bfile"], None, None, None)
+    return GenotypeOptions(files, karyotype, keep=optional_path(given["keep"]))

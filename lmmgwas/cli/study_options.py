@@ -13,6 +13,8 @@ from lmmgwas.cli.options import (
     grm_options,
     optional_path,
     part_option,
+    plot_bundle,
+    region_options,
     run_bundle,
 )
 
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from lmmgwas.pipeline.options import (
         AssocJob,
         ModelOptions,
-        PlotOptions,
         RunOptions,
         TableOptions,
         TestOptions,
@@ -178,6 +179,7 @@ _report_options = (
         help="Write PREFIX.report.html, a page with interactive plots; needs plotly. [default: as "
         "--plots, not with none]",
     ),
+    *region_options,
     click.option("--parquet", is_flag=True, help="Write each table as Parquet, too."),
     click.option("--genome-build", metavar="NAME", help="For the metadata: GRCh38."),
     click.option("--ancestry", metavar="TEXT", help="For the metadata."),
@@ -234,7 +236,7 @@ def study_job(given: dict[str, Any]) -> "AssocJob":
         test=_tests(given),
         model=_model(given),
         run=_run(given),
-        plots=_plots(given),
+        plots=plot_bundle(given),
         description=Description(
             given["genome_build"], given["ancestry"], given["trait_description"]
         ),
@@ -243,15 +245,6 @@ def study_job(given: dict[str, Any]) -> "AssocJob":
         nulls_of_genome=given.get("nulls_of") == "genome",
         parquet=given["parquet"],
     )
-
-
-def _plots(given: dict[str, Any]) -> "PlotOptions":
-    """A report comes with the plots, unless it is asked for or not asked for alone."""
-    from lmmgwas.pipeline.options import PlotOptions
-
-    drawn, report = given["plots"], given.get("report")
-    wanted = drawn != "none" if report is None else report
-    return PlotOptions(png=drawn != "none", pdf=drawn == "all", report=wanted)
 
 
 def _run(given: dict[str, Any]) -> "RunOptions":

@@ -40,7 +40,11 @@ _GFF_COLUMNS = 9
 _BED_COLUMNS = range(3, 13)
 _STRANDS = ("+", "-", ".", "?")
 _GFF3_NAMES = ("Name", "gene_name", "gene", "locus_tag", "ID")
-_GTF_PAIR = re.compile(r'(?:^|;)\s*([A-Za-z_][\w.-]*)\s+(?:"([^"]*)"|([^\s";]+))')
+_GTF_PAIR = re.compile(r'\s*[A-Za-z_][\w.-]*\s+(?:"[^"]*"|[^\s";=]+)\s*(?:;|$)')
+_GTF_VALUES = {
+    key: re.compile(rf'(?:^|;)\s*{key}\s+(?:"([^"]*)"|([^\s";]+))')
+    for key in ("gene_id", "gene_name", "gene")
+}
 _ID_PREFIX = re.compile(r"^gene[:-]")
 _PERCENT = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
 _EXPECTED = (
@@ -67,10 +71,14 @@ def recognise(line: str) -> GeneFormat:
 
 
 class LineParser:
-    """Reads the lines of one file; `first` is its first line of data."""
+    """Reads the lines of one file; `first` is its first line of data.
 
-    def __init__(self, kind: GeneFormat, first: str) -> None:
+    `parts_named` asks for the names of genes of which a GTF has parts only.
+    """
+
+    def __init__(self, kind: GeneFormat, first: str, *, parts_named: bool = False) -> None:
         self.format = kind
+        self._parts_named = parts_named
         self._tabs = "\t" in first
         self._n_columns = len(_split(first, self._tabs))
         if kind is GeneFormat.BED and self._n_columns not in _BED_COLUMNS:
@@ -93,7 +101,7 @@ class LineParser:
         if self.format is GeneFormat.BED:
             return _bed_row(fields)
         if self.format is GeneFormat.GTF:
-            return _gtf_row(fields)
+            return _gtf_row(fields, named=self._parts_named)
         return _gff3_row(fields)
 
 
@@ -114,21 +122,30 @@ def _bed_row(fields: list[str]) -> GeneRow:
     return GeneRow(label, max(1, min(start + 1, end)), max(1, end), name, strand, True, "")
 
 
-def _gtf_row(fields: list[str]) -> GeneRow:
-    """A row of a GTF: of a gene, or of a part of it."""
+def _gtf_row(fields: list[str], *, named: bool) -> GeneRow:
+    """A row of a GTF: of a gene, or of a part of it, whose name takes time to find."""
     label = _label(fields[0])
     start, end = _span(fields[3], fields[4], 4, least=1)
     strand = _strand(fields[6], 7)
-    values = {key: quoted or bare for key, quoted, bare in _GTF_PAIR.findall(fields[8])}
-    gene_id = values.get("gene_id", "")
-    name = values.get("gene_name") or values.get("gene") or gene_id
-    if "gene_id" not in values:
+    gene_id = _gtf_value("gene_id", fields[8])
+    if gene_id is None:
         message = (
             f'{shown(fields[8])} holds no gene_id "...", which every row of a GTF has: it is not '
             "known what it is a part of"
         )
         raise BadFieldError(9, "E474", message)
-    return GeneRow(label, start, end, name, strand, fields[2] == "gene", gene_id)
+    is_gene = fields[2] == "gene"
+    name = ""
+    if is_gene or named:
+        attributes = fields[8]
+        name = _gtf_value("gene_name", attributes) or _gtf_value("gene", attributes) or gene_id
+    return GeneRow(label, start, end, name, strand, is_gene, gene_id)
+
+
+def _gtf_value(key: str, attributes: str) -> str | None:
+    """The value of a key, None where it is not there."""
+    found = _GTF_VALUES[key].search(attributes)
+    return None if found is None else found[1] or found[2] or ""
 
 
 def _gff3_row(fields: list[str]) -> GeneRow | None:
@@ -178,15 +195,16 @@ def _strand(text: str, column: int) -> str:
 
 def _span(first: str, last: str, column: int, *, least: int) -> tuple[int, int]:
     """Return start and end as written, in `column` and the next."""
+    if _is_whole(first) and _is_whole(last) and len(first) < 11 and len(last) < 11:
+        start, end = int(first), int(last)
+        if least <= start <= end <= MAX_POSITION:
+            return start, end
     for k, text in enumerate((first, last)):
-        if not _is_whole(text) or not least <= int(text[:12]) <= MAX_POSITION:
+        if not (_is_whole(text) and len(text) < 11 and least <= int(text) <= MAX_POSITION):
             message = (
                 f"position {shown(text)} is not an integer from {least} to {MAX_POSITION}: write "
                 "base pairs in full; a header begins with #"
             )
             raise BadFieldError(column + k, "E472", message)
-    start, end = int(first), int(last)
-    if start > end:
-        message = f"the end, {end}, lies before the start, {start}: exchange them"
-        raise BadFieldError(column + 1, "E472", message)
-    return start, end
+    message = f"the end, {last}, lies before the start, {first}: exchange them"
+    raise BadFieldError(column + 1, "E472", message)

@@ -123,8 +123,8 @@ def _wanted_genes(file: GeneFile, wanted: frozenset[str]) -> Iterator[tuple[str,
     """Yield label and gene of the rows on some chromosomes."""
     parser: LineParser | None = None
     parts: dict[tuple[str, str], tuple[str, int, int, str]] = {}
-    for _, line in _data_lines(TextBlocks(file.path)):
-        parser = parser or LineParser(file.format, line)
+    for line in _lines_again(file):
+        parser = parser or LineParser(file.format, line, parts_named=not file.has_gene_rows)
         if line[: _end_of_label(line)] not in wanted:
             continue
         row = parser.parse(line)
@@ -151,6 +151,18 @@ def _end_of_label(line: str) -> int:
     if tab >= 0:
         return tab
     return len(line.split(maxsplit=1)[0])
+
+
+def _lines_again(file: GeneFile) -> Iterator[str]:
+    """Yield the lines of a checked file that may be of genes, nearly all others left out."""
+    if file.format is GeneFormat.BED or not file.has_gene_rows:
+        for _, line in _data_lines(TextBlocks(file.path)):
+            yield line
+        return
+    for _, block in TextBlocks(file.path):
+        for text in block.split(b"\n"):
+            if b"gene\t" in text and not text.startswith(b"#"):
+                yield text.decode()
 
 
 def _data_lines(text: TextBlocks) -> Iterator[tuple[int, str]]:

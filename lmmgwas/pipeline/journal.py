@@ -31,7 +31,7 @@ WHO_AND_WHERE = {"part", "nulls", "save_nulls", "nulls_of", "scheduler", "worker
 """Arguments that say who computes what, and nothing of the results."""
 
 _WITHOUT_EFFECT = {
-    *("out", "plots", "report", "tmpdir", "memory", "strict"),
+    *("out", "plots", "report", "regions", "region_window", "genes", "tmpdir", "memory", "strict"),
     *("quiet", "verbose", "debug", "resume", "overwrite", "break_lock"),
     *WHO_AND_WHERE,
 }

@@ -16,6 +16,9 @@ from lmmgwas.model.variant_tests import TestKind, VarianceKind
 from lmmgwas.model.whitening import Precision, WhitenerKind
 from lmmgwas.numerics.likelihood import H2_MAX
 
+_LARGEST_WINDOW = 100_000
+"""kb; chromosomes are hardly longer."""
+
 
 def _require_fraction(name: str, value: float, largest: float = 1.0) -> None:
     if not 0.0 <= value <= largest:
@@ -267,11 +270,29 @@ class GrmJob:
 
 @dataclass(frozen=True, slots=True)
 class PlotOptions:
-    """Which plots are drawn, and whether a page shows them with all else."""
+    """Which plots are drawn, what regional plots show, and whether a page shows all of it."""
 
     png: bool = True
     pdf: bool = True
     report: bool = False
+    regions: int = 10  # regional plots of a trait, at most
+    region_window: int = 500  # kb either side of the lead
+    genes: Path | None = None  # BED, GFF3 or GTF
+
+    def __post_init__(self) -> None:
+        if self.regions < 0:
+            raise UsageError("E002", f"--regions {self.regions} is out of range: give 0 or more")
+        if not 1 <= self.region_window <= _LARGEST_WINDOW:
+            raise UsageError(
+                "E002",
+                f"--region-window {self.region_window} is out of range: give 1 to "
+                f"{_LARGEST_WINDOW} kb",
+            )
+
+    @property
+    def draws_regions(self) -> bool:
+        """Whether leads get regional plots."""
+        return self.regions > 0 and (self.png or self.pdf)
 
 
 @dataclass(frozen=True, slots=True)

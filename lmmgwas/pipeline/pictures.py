@@ -147,7 +147,7 @@ def _picture_of(
     return Picture(
         title=output.name,
         n_samples=whole.n_samples,
-        chrom_names=tuple(chromosome_label(chromosome) for chromosome in selected.chromosomes),
+        chrom_names=tuple(shown_name(chromosome) for chromosome in selected.chromosomes),
         chrom=tested.chrom,
         pos=tested.pos,
         neg_log10_p=as_written(np.asarray(records["neg_log10_p"], dtype=np.float64)),
@@ -172,7 +172,7 @@ def _without_empty(
     return names, renumbered[picture.chrom], leads
 
 
-def chromosome_label(chromosome: Chromosome) -> str:
-    """Return the name in plots: X, Y and MT by their letters, whatever number the table has."""
+def shown_name(chromosome: Chromosome) -> str:
+    """Return what pictures call it: X, Y and MT, whatever number the table must give them."""
     lettered = chromosome.role in (Role.X, Role.Y, Role.MT)
     return str(chromosome.role) if lettered else chromosome.name

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lmmgwas.errors import OutputExistsError, UsageError
 from lmmgwas.io.atomic import OutputSet
@@ -20,10 +19,14 @@ from lmmgwas.model.chromosomes import Karyotype
 from lmmgwas.model.leads import LEAD_WINDOW, Loci, find_loci
 from lmmgwas.numerics.tails import lambda_gc
 from lmmgwas.pipeline.logbook import Logbook
-from lmmgwas.pipeline.options import ModelOptions, PlotOptions, RunOptions
+from lmmgwas.pipeline.options import GenotypeOptions, ModelOptions, PlotOptions, RunOptions
 from lmmgwas.pipeline.pictures import Picture, draw_pictures, plot_suffixes, suggestive_line
 from lmmgwas.pipeline.plan import significance, trait_stems
+from lmmgwas.pipeline.plot_regions import TableRows, open_sources, table_regions
+from lmmgwas.pipeline.region_files import drop_stale_regions, regions_there
+from lmmgwas.pipeline.regions import draw_regions, region_paths
 from lmmgwas.report.manhattan import LeadLabel
+from lmmgwas.report.region_plot import RegionFacts
 
 _HUMAN_LETTERS = {"23": "X", "24": "Y", "25": "MT"}
 _PLINK_LETTERS = {"23": "X", "24": "Y", "25": "XY", "26": "MT"}
@@ -44,6 +47,7 @@ class PlotJob:
     suggestive: float | None = None  # None: 1e-5 for human data, 1/m otherwise
     title: str | None = None  # None: the trait
     plots: PlotOptions = field(default_factory=PlotOptions)
+    genotypes: GenotypeOptions | None = None  # for the r2 of regional plots
 
     def __post_init__(self) -> None:
         for name, value in (("--threshold", self.threshold), ("--suggestive", self.suggestive)):
@@ -56,11 +60,22 @@ class PlotJob:
         """The final names of all output, the log excepted."""
         suffixes = plot_suffixes(self.plots)
         plots = [self.plot(kind, suffix) for kind in ("manhattan", "qq") for suffix in suffixes]
-        return [*plots, self.leads]
+        there = regions_there(self.run, [""], self.plots) if self.draws_regions else []
+        return [*plots, self.leads, *there]
+
+    @property
+    def draws_regions(self) -> bool:
+        """Whether leads get regional plots: where genotypes or genes are given."""
+        given = self.genotypes is not None or self.plots.genes is not None
+        return given and self.plots.draws_regions
 
     def plot(self, kind: str, suffix: str) -> Path:
         """A plot: `manhattan` or `qq`, `png` or `pdf`."""
         return self.run.path(f".{kind}.{suffix}")
+
+    def region(self, place: str, suffix: str) -> Path:
+        """The regional plot of a lead."""
+        return self.run.path(f".region.{place}.{suffix}")
 
     @property
     def leads(self) -> Path:
@@ -68,21 +83,13 @@ class PlotJob:
         return self.run.path(".leads.tsv")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Rows:
-    """The rows of a table in drawing order. Arrays are (m,)."""
-
-    names: tuple[str, ...]  # of the chromosomes, in drawing order
-    chrom: NDArray[np.int64]  # index into names
-    pos: NDArray[np.int64]
-    neg_log10_p: NDArray[np.float64]
-    row: NDArray[np.int64]  # in the table
-
-
 def run_plot(job: PlotJob, log: Logbook, outputs: OutputSet) -> None:
     """Read the table, draw it, write its leads; every file appears at the end, or none."""
     _refuse_loss(job)
     outputs.require_free(job.files())
+    sources = None
+    if job.draws_regions:
+        sources = open_sources(job.genotypes, job.plots, job.karyotype, log)
     log.begin()
     with log.stage(f"reading {job.table}"):
         table = read_sumstats(job.table)
@@ -109,6 +116,13 @@ def run_plot(job: PlotJob, log: Logbook, outputs: OutputSet) -> None:
     )
     with log.stage("plots"):
         draw_pictures(picture, plot_suffixes(job.plots), job.plot, outputs)
+    if sources is not None:
+        drawn = table_regions(table, rows, loci, sources, job.plots, title, log)
+        facts = RegionFacts(title, n_samples, threshold)
+        paths = region_paths(drawn, job.plots, job.region)
+        with log.stage("regional plots"):
+            draw_regions(drawn, facts, paths, outputs)
+        drop_stale_regions(job.run, [""], job.plots, outputs)
     outputs.commit()
     log.say(f"Plots and leads: {job.run.out}.*   ({log.seconds():.1f} s)")
 
@@ -153,7 +167,7 @@ def _number(label: str) -> int:
     return int(label) if re.fullmatch(r"[0-9]{1,9}", label) else 0
 
 
-def _arrange(table: SummaryTable) -> _Rows:
+def _arrange(table: SummaryTable) -> TableRows:
     """Sort by chromosome and position: numbers first, then names, then X, Y, MT and unplaced.
 
     Names keep the order of a table that is sorted already, as ours are.
@@ -174,9 +188,9 @@ def _arrange(table: SummaryTable) -> _Rows:
     chrom = place[table.chrom]
     names = tuple(labels[k] for k in order)
     if in_order:
-        return _Rows(names, chrom, table.pos, table.neg_log10_p, np.arange(len(table)))
+        return TableRows(names, chrom, table.pos, table.neg_log10_p, np.arange(len(table)))
     row = np.lexsort((table.pos, chrom))  # stable
-    return _Rows(names, chrom[row], table.pos[row], table.neg_log10_p[row], row)
+    return TableRows(names, chrom[row], table.pos[row], table.neg_log10_p[row], row)
 
 
 def _title(job: PlotJob, table: SummaryTable) -> tuple[str, int]:
@@ -199,7 +213,7 @@ def _title(job: PlotJob, table: SummaryTable) -> tuple[str, int]:
 
 
 def _describe(
-    table: SummaryTable, rows: _Rows, loci: Loci, threshold: float, n_samples: int, log: Logbook
+    table: SummaryTable, rows: TableRows, loci: Loci, threshold: float, n_samples: int, log: Logbook
 ) -> None:
     """What was read and found, in a few lines."""
     if table.n_skipped:
@@ -224,7 +238,7 @@ def _describe(
 
 
 def _labels(
-    table: SummaryTable, cells: list[list[str]], rows: _Rows, loci: Loci
+    table: SummaryTable, cells: list[list[str]], rows: TableRows, loci: Loci
 ) -> tuple[LeadLabel, ...]:
     """Name the leads that pass the threshold by ID, or by place."""
     ids = [table.header.index(name) for name in ("marker_id", "rsid") if name in table.header]
@@ -237,7 +251,7 @@ def _labels(
     return tuple(labels)
 
 
-def _format_leads(table: SummaryTable, cells: list[list[str]], rows: _Rows, loci: Loci) -> str:
+def _format_leads(table: SummaryTable, cells: list[list[str]], rows: TableRows, loci: Loci) -> str:
     """Return the leads table: the cells as they are, and the bounds of each locus.
 
     A table of leads keeps its own bounds and counts: the variants around are not in it.

@@ -20,6 +20,7 @@ from lmmgwas.pipeline.condition import condition_covariates
 from lmmgwas.pipeline.conservation import check_samples
 from lmmgwas.pipeline.disk_check import bytes_of, require_space
 from lmmgwas.pipeline.flow import describe_flow, sample_flow
+from lmmgwas.pipeline.gene_input import open_genes
 from lmmgwas.pipeline.inputs import Genotypes, choose_variants, open_genotypes
 from lmmgwas.pipeline.join import read_study_tables
 from lmmgwas.pipeline.logbook import Logbook
@@ -34,6 +35,7 @@ from lmmgwas.pipeline.plan import (
     significance,
     trait_stems,
 )
+from lmmgwas.pipeline.region_files import longest_place, regions_there
 from lmmgwas.pipeline.relatedness import PlannedGrm, plan_relatedness, require_loco_possible
 from lmmgwas.pipeline.sample_checks import check_in_grm, check_sample_calls
 from lmmgwas.pipeline.study import Study
@@ -60,6 +62,11 @@ def plan_study(
     variants = choose_variants(genotypes.variants, job.test.choice, job.genotypes, log)
     if outputs is not None:
         _require_free(job, tuple(tables.traits), variants, outputs)
+    # A worker of a cluster draws nothing.
+    genes = None
+    if outputs is not None:
+        karyotype = job.genotypes.karyotype
+        genes = open_genes(job.plots, karyotype, variants.chromosomes, log)
     log.begin()
     if job.test.include_nonautosomal:
         say_nonautosomal(variants, log)
@@ -76,7 +83,7 @@ def plan_study(
     threshold = significance(
         job.model, len(genotypes.variants), is_human=job.genotypes.karyotype.is_human
     )
-    study = Study(job, genotypes, variants, tables, flow, plans, grm, threshold)
+    study = Study(job, genotypes, variants, tables, flow, plans, grm, threshold, genes)
     given = _given_grm(grm)
     if needs_room:
         _require_room(study, given, log)
@@ -207,9 +214,13 @@ def _require_free(
         outputs.require_free(_final_names(job, names, variants))
 
 
-def _plot_names(job: AssocJob, files: TraitFiles) -> list[Path]:
+def _plot_names(job: AssocJob, files: TraitFiles, variants: Variants) -> list[Path]:
+    """Names of plots; which loci get regional ones is not known yet, so the longest name."""
     suffixes = [s for s, wanted in (("png", job.plots.png), ("pdf", job.plots.pdf)) if wanted]
-    return [files.plot(kind, suffix) for kind in ("manhattan", "qq") for suffix in suffixes]
+    names = [files.plot(kind, suffix) for kind in ("manhattan", "qq") for suffix in suffixes]
+    if job.plots.draws_regions:
+        names.append(files.region(longest_place(variants), suffixes[0]))
+    return names
 
 
 def _final_names(job: AssocJob, names: tuple[str, ...], variants: Variants) -> list[Path]:
@@ -218,6 +229,6 @@ def _final_names(job: AssocJob, names: tuple[str, ...], variants: Variants) -> l
         finals.append(job.run.path(".report.html"))
     for stem in trait_stems(names).values():
         files = trait_files(job, stem, variants)
-        finals += files.data() + _plot_names(job, files)
+        finals += files.data() + _plot_names(job, files, variants)
         finals += [files.parquet] if job.parquet else []
-    return finals
+    return finals + regions_there(job.run, trait_stems(names).values(), job.plots)

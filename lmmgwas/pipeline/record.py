@@ -142,6 +142,11 @@ def inputs_of(study: Study) -> list[Path]:
     return paths
 
 
+def inputs_of_plots(study: Study) -> list[dict[str, Any]]:
+    """Describe what the plots alone rest on: other genes are no other study."""
+    return [] if study.genes is None else [study.genes.description]
+
+
 def _describe_trait(study: Study, result: TraitResult) -> dict[str, Any]:
     trait = result.output
     counts = {str(r): int(k) for r, k in zip(REASONS, trait.reasons, strict=True)}

@@ -10,7 +10,7 @@ from lmmgwas.io.atomic import OutputSet
 from lmmgwas.io.read_sumstats import as_written
 from lmmgwas.io.sumstats import alleles_of, marker_ids
 from lmmgwas.pipeline.methods_text import methods_text
-from lmmgwas.pipeline.pictures import chromosome_label, suggestive_line
+from lmmgwas.pipeline.pictures import shown_name, suggestive_line
 from lmmgwas.pipeline.report_tables import (
     classes_table,
     excluded_bars,
@@ -116,7 +116,7 @@ def _plots(
     neg_log10_p = as_written(np.asarray(records["neg_log10_p"], dtype=np.float64))
     af = np.asarray(records["af"], dtype=np.float64)
     genome = Genome(
-        chrom_names=tuple(chromosome_label(c) for c in study.variants.chromosomes),
+        chrom_names=tuple(shown_name(c) for c in study.variants.chromosomes),
         chrom=tested.chrom,
         pos=tested.pos,
         neg_log10_p=neg_log10_p,

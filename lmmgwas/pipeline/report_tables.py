@@ -8,7 +8,7 @@ from lmmgwas.model.genotypes import REASONS, Reason
 from lmmgwas.model.leads import LEAD_WINDOW
 from lmmgwas.numerics.optimise import Status
 from lmmgwas.pipeline.flow import DROPPED, flow_counts
-from lmmgwas.pipeline.pictures import chromosome_label
+from lmmgwas.pipeline.pictures import shown_name
 from lmmgwas.pipeline.study import Study, TraitResult
 from lmmgwas.pipeline.trait_output import GroupRow
 from lmmgwas.report.content import Bar, Cell, Fact, Table
@@ -135,7 +135,7 @@ def _strongest(study: Study, result: TraitResult) -> tuple[str, str, str]:
     """Return marker, place and p of the first lead."""
     first = result.leads.rows.take(slice(0, 1))
     chrom, pos = int(first.variants.chrom[0]), int(first.variants.pos[0])
-    name = chromosome_label(study.variants.chromosomes[chrom])
+    name = shown_name(study.variants.chromosomes[chrom])
     place = f"{name}:{pos:,}" if pos else f"chromosome {name}"
     return marker_ids(first.variants)[0], place, p_shown(float(first.neg_log10_p[0]))
 
@@ -169,7 +169,7 @@ def leads_table(study: Study, result: TraitResult) -> Table:
     n = len(leads.rows.variants)
     shown = leads.rows.take(slice(0, MOST_LEADS))
     variants = shown.variants
-    names = [chromosome_label(chromosome) for chromosome in study.variants.chromosomes]
+    names = [shown_name(chromosome) for chromosome in study.variants.chromosomes]
     effect, other = alleles_of(variants)
     rows = []
     for k, marker in enumerate(marker_ids(variants)):

@@ -20,12 +20,21 @@ from lmmgwas.pipeline.logbook import Logbook
 from lmmgwas.pipeline.pictures import draw_plots, suggestive_line
 from lmmgwas.pipeline.plan import PlannedAnalysis, trait_stems
 from lmmgwas.pipeline.preflight import trait_files
-from lmmgwas.pipeline.record import describe_outputs, figures_of, manifest_of, say_trait
+from lmmgwas.pipeline.record import (
+    describe_outputs,
+    figures_of,
+    inputs_of_plots,
+    manifest_of,
+    say_trait,
+)
+from lmmgwas.pipeline.region_files import drop_stale_regions
+from lmmgwas.pipeline.regions import draw_trait_regions
 from lmmgwas.pipeline.report_run import write_report
 from lmmgwas.pipeline.scan_run import ScanOutcome
 from lmmgwas.pipeline.study import Study, TraitResult
 from lmmgwas.pipeline.trait_output import GroupRow, TraitOutput
 from lmmgwas.pipeline.trait_rows import TraitRows
+from lmmgwas.report.content import Picture
 from lmmgwas.report.manifest import format_manifest
 from lmmgwas.report.multiqc import format_multiqc
 
@@ -151,14 +160,15 @@ def finish(
     }
     written = describe_outputs(outputs, rows)
     outputs.commit()
-    for result in results:
-        _draw(study, result, log, outputs)
+    regions = {result.output.name: _draw(study, result, log, outputs) for result in results}
+    stems = [result.output.files.stem for result in results]
+    drop_stale_regions(study.job.run, stems, study.job.plots, outputs)
     key_figures = [figures_of(result, study.job.run.out.name) for result in results]
     outputs.write_text(study.job.run.path("_mqc.json"), format_multiqc(key_figures))
-    manifest = manifest_of(study, results, journal.inputs, log)
-    write_report(study, results, manifest, outputs, log)
+    inputs = journal.inputs + inputs_of_plots(study)
+    write_report(study, results, manifest_of(study, results, inputs, log), outputs, log, regions)
     written += describe_outputs(outputs)
-    manifest = manifest_of(study, results, journal.inputs, log)  # with what the report warned of
+    manifest = manifest_of(study, results, inputs, log)  # with what the report warned of
     final = study.job.run.path(".run.json")
     content = {**manifest, "outputs": written, "study": journal.key}
     outputs.write_text(final, format_manifest(content))
@@ -167,9 +177,14 @@ def finish(
     log.say(f"Results: {study.job.run.out}.*   ({log.seconds():.1f} s)")
 
 
-def _draw(study: Study, result: TraitResult, log: Logbook, outputs: OutputSet) -> None:
+def _draw(
+    study: Study, result: TraitResult, log: Logbook, outputs: OutputSet
+) -> tuple[Picture, ...]:
+    """Draw the plots of a trait; return those of its regions."""
     suggestive = suggestive_line(study.threshold, len(study.variants), is_human=study.is_human)
     lines = (study.threshold, suggestive)
     trait, plots = result.output, study.job.plots
     with log.stage(f"plots of {trait.name}"):
         draw_plots(trait, study.variants, result.leads, result.whole, lines, plots, outputs, log)
+    with log.stage(f"regional plots of {trait.name}"):
+        return draw_trait_regions(study, result, outputs, log)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from lmmgwas.model.genotypes import Variants
 from lmmgwas.model.whitener_cost import WhitenerCost
 from lmmgwas.pipeline.flow import SampleFlow
+from lmmgwas.pipeline.gene_input import GeneInput
 from lmmgwas.pipeline.inputs import Genotypes
 from lmmgwas.pipeline.join import StudyTables
 from lmmgwas.pipeline.options import AssocJob
@@ -26,6 +27,7 @@ class Study:
     plans: list[PlannedAnalysis]
     grm: PlannedGrm | None
     threshold: float
+    genes: GeneInput | None = None  # for the regional plots
 
     @property
     def is_human(self) -> bool:

@@ -121,7 +121,7 @@ def study_disk(job: AssocJob, variants: Variants, n_traits: int, size: RunSize) 
     share = index.size / max(len(raw), 1)
     columns = (raw.marker_id, raw.effect_allele, raw.other_allele)
     text = int(share * sum(_text_bytes(column) for column in columns))
-    n_plots = 2 * (int(job.plots.png) + int(job.plots.pdf))
+    n_plots = (2 + job.plots.regions) * (int(job.plots.png) + int(job.plots.pdf))
     needs = study_needs(job.run.out, job.run.tmpdir, n_traits, len(variants), text, n_plots)
     if job.parquet:
         table = n_traits * table_bytes(len(variants), text)

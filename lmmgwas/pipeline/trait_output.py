@@ -104,6 +104,10 @@ class TraitFiles:
         """A plot: `manhattan` or `qq`, `png` or `pdf`."""
         return self._path(f".{kind}.{suffix}")
 
+    def region(self, place: str, suffix: str) -> Path:
+        """The regional plot of a lead at `place` (see `region_files`), `png` or `pdf`."""
+        return self._path(f".region.{place}.{suffix}")
+
     def data(self) -> list[Path]:
         """All but the plots."""
         return [self.table, self.index, self.sidecar, self.excluded, self.leads, self.null]
