@@ -9,6 +9,7 @@ import pandas as pd
 
 from lmmgwas.report.content import Bar, Cell, Fact, Page, Picture, Table, TraitPart
 from lmmgwas.report.interactive import (
+    MOST_POINTS,
     Genome,
     GroupFit,
     NamedLead,
@@ -115,7 +116,7 @@ def _part(name: str, seed: int) -> TraitPart:
     neg_log10_p = -np.log10(rng.uniform(size=chrom.size))
     neg_log10_p[::PER_CHROM] = 9.0 + np.arange(k) / 10
     genome = Genome(NAMES, chrom, pos, neg_log10_p)
-    chosen = choose(genome, 50_000)
+    chosen = choose(genome, MOST_POINTS)
     names = [NAMES[i % k] for i in range(chosen.rows.size)]
     details = PointDetails(
         names,

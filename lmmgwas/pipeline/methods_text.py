@@ -82,8 +82,8 @@ def _relatedness(study: Study, results: Sequence[TraitResult]) -> list[str]:
         filters = options.filters
         sentences = [
             f"The genetic relatedness matrix was computed{number} with a minor-allele frequency "
-            f"of at least {filters.maf:g} and at most {filters.geno:.3g} missing calls, genotypes "
-            f"{_SCALING[options.model]}"
+            f"of at least {filters.maf:g} and a fraction of missing calls of at most "
+            f"{filters.geno:g}, genotypes {_SCALING[options.model]}"
         ]
     if job.model.h2 is not None:
         sentences.append(f"The share of variance h² was fixed at {job.model.h2:g}")

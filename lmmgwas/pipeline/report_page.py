@@ -168,10 +168,13 @@ def _manhattan_caption(chosen: Chosen, m: int) -> str:
     drawn = (
         f"All {m:,} variants are drawn"
         if k == m
+        else f"All {k:,} variants with a known position are drawn, of {m:,}"
+        if k + chosen.n_unplaced == m
         else f"{k:,} of {m:,} variants are drawn: the significant end in full, below it one of "
         "those that would cover each other"
     )
-    lost = f"; {chosen.n_unplaced:,} have no known position" if chosen.n_unplaced else ""
+    thinned = k + chosen.n_unplaced < m
+    lost = f"; {chosen.n_unplaced:,} have no known position" if thinned * chosen.n_unplaced else ""
     return f"{drawn}{lost}. Drag to zoom, double-click to go back, point at a variant to read it."
 
 

@@ -103,7 +103,7 @@ def facts_of(study: Study, result: TraitResult) -> tuple[Fact, ...]:
         Fact("Samples", f"{whole.n_samples:,}", who),
         Fact("Variants tested", f"{trait.n_tested:,}", f"{trait.n_excluded:,} excluded"),
         Fact("Genomic inflation λ", _plain(whole.lambda_gc, 3)),
-        Fact("Heritability h²", _with_error(whole), _on_h2(whole)),
+        Fact("Heritability h²", _plain(whole.null.h2, 3), _on_h2(whole)),
         Fact("Loci", f"{result.leads.n_below:,}", f"with p < {p_phrase(study.threshold)}"),
     ]
     if len(result.leads.rows.variants):
@@ -116,19 +116,17 @@ def _plain(value: float, digits: int) -> str:
     return "–" if math.isnan(value) else f"{value:.{digits}f}"
 
 
-def _with_error(row: GroupRow) -> str:
-    error = "" if math.isnan(row.null.h2_se) else f" ± {row.null.h2_se:.3f}"
-    return f"{row.null.h2:.3f}{error}"
-
-
 def _on_h2(row: GroupRow) -> str:
-    """How the estimate came about, where that is not as usual; else its p."""
+    """How the estimate came about, where that is not as usual; else its error and its p."""
     null = row.null
     if null.status is Status.FIXED:
         return "fixed, not estimated"
     if null.status is not Status.CONVERGED:
         return str(null.status).replace("_", " ")
-    return "" if math.isnan(null.p_h2) else f"p of h² = 0: {null.p_h2:.2g}"
+    said = [] if math.isnan(null.h2_se) else [f"standard error {null.h2_se:.3f}"]
+    if null.p_h2 > 0.0:
+        said.append(f"p of h² = 0: {p_phrase(null.p_h2)}")
+    return "; ".join(said)
 
 
 def _strongest(study: Study, result: TraitResult) -> tuple[str, str, str]:

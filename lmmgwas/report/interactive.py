@@ -23,7 +23,7 @@ from lmmgwas.report.thinning import (
     thin_curve,
 )
 
-MOST_POINTS = 50_000
+MOST_POINTS = 40_000
 """Points of one page, all plots of all traits together."""
 
 FREQUENCY_CLASSES = (

@@ -22,11 +22,11 @@
   }
 
   const SUPERSCRIPT = { "-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³", 4: "⁴", 5: "⁵", 6: "⁶", 7: "⁷", 8: "⁸", 9: "⁹" };
-  function pText(negLog10) {
-    if (negLog10 < 3) return String(Number((10 ** -negLog10).toPrecision(3)));
+  function pText(negLog10, digits = 3) {
+    if (negLog10 < 3) return String(Number((10 ** -negLog10).toPrecision(digits)));
     let exponent = Math.floor(-negLog10);
-    let mantissa = (10 ** (-negLog10 - exponent)).toPrecision(3);
-    if (mantissa === "10.0") [mantissa, exponent] = ["1.00", exponent + 1];
+    let mantissa = (10 ** (-negLog10 - exponent)).toPrecision(digits);
+    if (Number(mantissa) === 10) [mantissa, exponent] = [(1).toPrecision(digits), exponent + 1];
     return `${mantissa}×10${String(exponent).replace(/[-0-9]/g, (c) => SUPERSCRIPT[c])}`;
   }
 
@@ -143,7 +143,7 @@
       const { data } = this;
       const width = this.stage.clientWidth;
       const narrow = width < 600;
-      this.margin = { l: narrow ? 44 : 54, r: narrow ? 10 : 62, t: 10, b: 46 };
+      this.margin = { l: narrow ? 44 : 54, r: narrow ? 10 : 72, t: 10, b: 46 };
       this.height = narrow ? 300 : 390;
       const layout = baseLayout(width, this.height, this.margin);
       const [low, high] = this.full.x;
@@ -158,7 +158,7 @@
       layout.shapes = lines.map((k) => rule(data.lines[k], k ? "dot" : "dash"));
       layout.annotations = narrow ? [] : lines.map((k) => ({
         xref: "paper", x: 1, xanchor: "left", xshift: 6, y: data.lines[k], showarrow: false,
-        text: pText(data.lines[k]).replace(".00×", "×"), font: { size: 11, color: colour("muted") },
+        text: pText(data.lines[k], 2).replace(".0×", "×"), font: { size: 11, color: colour("muted") },
       }));
       const trace = { type: "scatter", mode: "none", x: this.x, y: data.y, hoverinfo: "none" };
       const first = !now;
@@ -272,6 +272,7 @@
       pen.textAlign = "center";
       pen.fillStyle = colour("ink");
       const taken = [];
+      const named = []; // of what looks like one peak, the strongest only
       for (const lead of this.data.leads) {
         const chrom = this.data.chroms.find((c) => c.index === lead.chrom);
         if (!chrom) continue;
@@ -279,10 +280,12 @@
         const text = short(lead.name);
         const half = pen.measureText(text).width / 2 + 3;
         if (px < 0 || px > width || py < 6) continue;
+        if (named.some((at) => Math.abs(at - px) < 0.01 * width)) continue;
         const x = Math.min(Math.max(px, half), width - half);
         const box = [x - half, py - 20, x + half, py - 6];
         if (taken.some((b) => box[0] < b[2] && b[0] < box[2] && box[1] < b[3] && b[1] < box[3])) continue;
         taken.push(box);
+        named.push(px);
         pen.fillText(text, x, py - 8);
       }
     }
