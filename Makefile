@@ -6,12 +6,17 @@ BIN := $(VENV)/bin
 TOOLS := .venv-tools
 PYTHON ?=
 DEMO := demo_results
+DOCS := build/docs
 
-.PHONY: help setup demo test test-all faults fuzz coverage lint type bench validate lock audit
+.PHONY: help setup demo docs man doc-pictures test test-all faults fuzz coverage lint type bench \
+  validate lock audit
 
 help:
 	@echo "make setup     make .venv and install the package with its development tools, by the lock"
 	@echo "make demo      analyse test_data/, results and plots in $(DEMO)/"
+	@echo "make docs      the documentation, in $(DOCS)/html, every warning an error"
+	@echo "make man       man pages of all commands, in $(DOCS)/man"
+	@echo "make doc-pictures  draw the pictures in docs/ again"
 	@echo "make test      the fast test suite"
 	@echo "make test-all  the long simulations, too"
 	@echo "make faults    kill runs at every point, fail each of their system calls, fill disks; strace"
@@ -83,6 +88,18 @@ demo: $(VENV)/.installed
 	@echo "  summary statistics  $(DEMO)/study.height.tsv.gz          $(DEMO)/study.ldl.tsv.gz"
 	@echo "  null models         $(DEMO)/study.height.null.tsv        $(DEMO)/study.ldl.null.tsv"
 	@echo "The causal variants that were simulated: test_data/truth.tsv"
+
+SPHINX = $(BIN)/python -m sphinx -W -n --keep-going -q -d $(DOCS)/trees
+
+docs: $(VENV)/.installed-dev
+	$(SPHINX) -b html docs $(DOCS)/html
+	@echo "open $(DOCS)/html/index.html"
+
+man: $(VENV)/.installed-dev
+	$(SPHINX) -b man docs $(DOCS)/man
+
+doc-pictures: $(VENV)/.installed-dev
+	$(BIN)/python scripts/make_doc_pictures.py
 
 test: $(VENV)/.installed-dev
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not faults"
