@@ -365,9 +365,10 @@ def test_who_gets_a_report(
     assert result.exit_code == 0, result.stderr
     assert path_of(out, ".report.html").exists() is expected
     assert NO_PLOTLY not in result.stderr
+    for path in set(tmp_path.glob("run*")) - {path_of(out, ".report.html")}:
+        path.unlink()
     again = run_cli("assoc", *small_study.inputs, "--out", out, *QUICK, *options)
-    assert again.exit_code == 8
-    assert ("report.html" in again.stderr) is expected
+    assert again.exit_code == (8 if expected else 0)
 
 
 def test_without_plotly_the_log_says_how_to_get_it(
