@@ -15,6 +15,7 @@ from conftest import RunCli, StudyFiles
 
 from lmmgwas.errors import FileAccessError
 from lmmgwas.io import bed as bed_module
+from lmmgwas.io import watched as watched_module
 from lmmgwas.io.bed import BedFile
 
 M = 120
@@ -131,7 +132,7 @@ class Disk:
         self._whole, self._code, self._left, self._past = os.pread, code, times, past
         self.n_failed = 0
         patch.setattr(os, "pread", self)
-        patch.setattr(bed_module, "_PAUSE", 0.0)
+        patch.setattr(watched_module, "_PAUSE", 0.0)
 
     def __call__(self, descriptor: int, size: int, offset: int) -> bytes:
         if offset >= self._past and self.n_failed < self._left:

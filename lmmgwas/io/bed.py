@@ -5,20 +5,15 @@ column 5 (two copies), 01 missing, 10 heterozygous, 11 no copy. Reading goes thr
 256 entries, ten times as fast as bed-reader, which is the oracle in the tests.
 """
 
-import contextlib
-import errno
 import os
-import stat
-import time
-import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lmmgwas.errors import FileAccessError, FormatError
-from lmmgwas.io.text import access_error, identity_of
+from lmmgwas.errors import FileAccessError
+from lmmgwas.io.watched import WatchedFile
 from lmmgwas.model.genotypes import MISSING, Calls, Indices
 from lmmgwas.numerics.kernels import spread_bytes
 
@@ -30,9 +25,6 @@ _COPIES = np.array([2, MISSING, 1, 0], dtype=np.int8)  # of the codes 00, 01, 10
 _CALLS_OF_BYTE: NDArray[np.uint32] = np.ascontiguousarray(
     _COPIES[np.arange(256)[:, None] >> np.array([0, 2, 4, 6]) & 3]
 ).view(np.uint32)[:, 0]
-_PASSING = (errno.EINTR, errno.ESTALE)  # a network file system may find the file again
-_RETRIES = 3
-_PAUSE = 0.05  # seconds before the first retry; doubled each time
 _CHUNK = 1 << 22  # bytes read at a time for the last bytes
 _PAGE = 4096  # where a variant is longer, most pages between the last bytes need no reading
 
@@ -50,29 +42,17 @@ class BedFile:
         self._n = n_samples
         self.width = (n_samples + 3) // 4
         """Bytes of a variant."""
-        # Opening a pipe would wait for its writer, but for O_NONBLOCK.
-        self._descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-        weakref.finalize(self, _let_go, self._descriptor)
-        found = os.fstat(self._descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            message = "not a regular file, which random access needs: copy the data to a file"
-            raise FormatError("E105", message, str(path))
-        self.size = found.st_size
+        self._file = WatchedFile(path)
+        self.size = self._file.size
         """Bytes of the file when it was opened."""
-        self._identity = identity_of(found)
 
     def check_unchanged(self) -> None:
         """Refuse (E106) a file whose size, time or inode is another, or whose name went to one."""
-        try:
-            found = os.fstat(self._descriptor), self._path.stat()
-        except OSError as error:
-            raise changed_error(self._path, error) from error
-        if any(identity_of(state) != self._identity for state in found):
-            raise changed_error(self._path)
+        self._file.check_unchanged()
 
     def head(self, size: int) -> bytes:
         """Return the first bytes of the file; fewer where it is shorter. Raises OSError."""
-        return self._pread(size, 0)
+        return self._file.pread(size, 0)
 
     def read(self, index: Indices) -> Calls:
         """Return the calls (b, n) of these variants, C-contiguous.
@@ -107,11 +87,11 @@ class BedFile:
             chunks = (np.arange(k, min(k + rows, m)) for k in range(0, m, rows))
             return np.concatenate([self.packed(chunk)[:, -1] for chunk in chunks])
         # Reading ahead would fetch what is not needed yet.
-        os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_RANDOM)
+        os.posix_fadvise(self._file.descriptor, 0, 0, os.POSIX_FADV_RANDOM)
         try:
             last = b"".join(self._single_bytes(m))
         finally:
-            os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_NORMAL)
+            os.posix_fadvise(self._file.descriptor, 0, 0, os.POSIX_FADV_NORMAL)
         return np.frombuffer(last, dtype=np.uint8)
 
     def _single_bytes(self, m: int) -> Iterator[bytes]:
@@ -119,7 +99,7 @@ class BedFile:
         for j in range(m):
             offset = HEADER_BYTES + (j + 1) * self.width - 1
             try:
-                byte = self._pread(1, offset)
+                byte = self._file.pread(1, offset)
             except OSError as error:
                 raise self._failed((j, j), offset, offset, error) from error
             if not byte:
@@ -133,7 +113,7 @@ class BedFile:
         done = 0
         try:
             while done < len(view):
-                found = self._pread(len(view) - done, offset + done)
+                found = self._file.pread(len(view) - done, offset + done)
                 if not found:
                     raise _cut()
                 view[done : done + len(found)] = found
@@ -155,52 +135,6 @@ class BedFile:
             str(self._path),
         )
 
-    def _pread(self, size: int, offset: int) -> bytes:
-        """Read at an offset; what may pass is tried again."""
-        for attempt in range(_RETRIES):
-            try:
-                return os.pread(self._descriptor, size, offset)
-            except OSError as error:
-                if error.errno not in _PASSING:
-                    raise
-                time.sleep(_PAUSE * 2**attempt)
-                if error.errno == errno.ESTALE:
-                    self._open_again()
-        return os.pread(self._descriptor, size, offset)
-
-    def _open_again(self) -> None:
-        """After ESTALE: a new handle of the same file under the same descriptor, if there is one.
-
-        Raises FileAccessError (E106) where another file has taken the name.
-        """
-        try:
-            fresh = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK)
-        except OSError:
-            return  # the next attempt says what is wrong
-        try:
-            if identity_of(os.fstat(fresh)) != self._identity:
-                raise changed_error(self._path)
-            os.dup2(fresh, self._descriptor, inheritable=False)
-        finally:
-            os.close(fresh)
-
 
 def _cut() -> OSError:
     return OSError("the file ends too early")
-
-
-def changed_error(path: Path, error: OSError | None = None) -> FileAccessError:
-    """Return E106: the file is not the one that was opened."""
-    why = "" if error is None else f" ({access_error(path, error).problems[0].message})"
-    return FileAccessError(
-        "E106",
-        f"the file was changed or replaced during the run{why}: results would rest on two files; "
-        "start again when nothing writes to it",
-        str(path),
-    )
-
-
-def _let_go(descriptor: int) -> None:
-    """Close a file that was read; what its end says no longer matters to anybody."""
-    with contextlib.suppress(OSError):
-        os.close(descriptor)

@@ -1,14 +1,11 @@
 """PLINK 1 file sets: the .bim and .fam, and the .bed after it was held against them."""
 
-import errno
-import os
-import stat
 from pathlib import Path
 
 import numpy as np
 
-from lmmgwas.errors import FileAccessError, MismatchError, Problem
-from lmmgwas.io.bed import BedFile, changed_error
+from lmmgwas.errors import MismatchError
+from lmmgwas.io.bed import BedFile
 from lmmgwas.io.bed_checks import check_bed
 from lmmgwas.io.bim_kernels import parse_plain
 from lmmgwas.io.bim_text import MAX_ALLELE_BYTES, bim_remarks, read_the_long_way
@@ -19,11 +16,11 @@ from lmmgwas.io.text import (
     Remarks,
     TextFile,
     access_error,
-    identity_of,
     is_plink2_text,
     read_text,
     shown,
 )
+from lmmgwas.io.watched import check_identities, text_identities
 from lmmgwas.model.genotypes import Calls, Indices, RawVariants, Samples
 
 Paths = tuple[Path, Path, Path]
@@ -97,7 +94,7 @@ class BedSource:
             E106: a file was changed while it was read. E110: a file is missing or cannot be read.
         """
         paths = (Path(bed), Path(bim), Path(fam))
-        texts = _identities(paths)
+        texts = text_identities(paths)
         samples, fam_remarks = read_fam(paths[2])
         variants, bim_remarks = read_bim(paths[1])
         n, m = len(samples), len(variants)
@@ -140,32 +137,4 @@ class BedSource:
         Four questions to the file system, no reading.
         """
         self._bed.check_unchanged()
-        for path, before in self._texts.items():
-            try:
-                now = identity_of(path.stat())
-            except OSError as error:
-                raise changed_error(path, error) from error
-            if now != before:
-                raise changed_error(path)
-
-
-def _identities(paths: Paths) -> dict[Path, tuple[int, ...]]:
-    """Return what the text files are before they are read; a pipe has no identity to keep.
-
-    Raises FileAccessError (E110) with one problem for each file that is missing or not readable.
-    """
-    found: dict[Path, tuple[int, ...]] = {}
-    problems: list[Problem] = []
-    for path in paths:
-        try:
-            state = path.stat()
-            if not os.access(path, os.R_OK):
-                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        except OSError as error:
-            problems += access_error(path, error).problems
-            continue
-        if stat.S_ISREG(state.st_mode) and path != paths[0]:
-            found[path] = identity_of(state)
-    if problems:
-        raise FileAccessError.of(problems)
-    return found
+        check_identities(self._texts)
