@@ -43,9 +43,9 @@ def read_the_long_way(file: TextFile) -> tuple[RawVariants, Remarks]:
     body = one_tab(filled)
     names = _columns_of_lines(body, problems)
     columns = string_columns(body, names)
-    pos = _positions(columns["pos"], names.index("pos") + 1, problems)
+    pos = parse_positions(columns["pos"], names.index("pos") + 1, problems)
     for name in _COLUMNS[-2:]:
-        _check_alleles(columns[name], names.index(name) + 1, problems)
+        check_alleles(columns[name], names.index(name) + 1, problems)
     problems.refuse()
     chrom = columns["chrom"].dictionary_encode()
     if "cm" not in names:
@@ -155,9 +155,16 @@ def _require_chromosomes(n_labels: int, m: int, path: str) -> None:
         raise FormatError("E201", f"{message}: {remedy}", path)
 
 
-def _positions(texts: Any, column: int, problems: Problems) -> Indices:
+def parse_positions(
+    texts: Any, column: int, problems: Problems, *, headed: bool = False
+) -> Indices:
+    """Return positions (m,) from a pyarrow string array; those that are none are noted (E203).
+
+    `headed` says that the file has a header, which its first line is not then.
+    """
+
     def say(row: int) -> str:
-        return _bad_position(texts[row].as_py(), row)
+        return _bad_position(texts[row].as_py(), column, is_first=row == 0 and not headed)
 
     plain = pc.match_substring_regex(texts, r"^-?[0-9]{1,18}$")
     problems.add("E203", np.flatnonzero(~np.array(plain, dtype=np.bool_)), say, column)
@@ -166,19 +173,20 @@ def _positions(texts: Any, column: int, problems: Problems) -> Indices:
     return pos
 
 
-def _bad_position(text: str, row: int) -> str:
+def _bad_position(text: str, column: int, *, is_first: bool) -> str:
     if text.isascii() and text.lstrip("-").isdecimal():
         hint = "the number is too large: is it in base pairs?"
     elif is_number(text):
         hint = "exported from Excel or R? Write it in full, without sign, point and exponent"
-    elif row == 0:
+    elif is_first:
         hint = "a .bim file has no header: remove line 1 if it is one"
     else:
-        hint = "column 4 holds base pairs; write 0 where the position is unknown"
+        hint = f"column {column} holds base pairs; write 0 where the position is unknown"
     return f"position {shown(text)} is not an integer up to {MAX_POSITION}; {hint}"
 
 
-def _check_alleles(alleles: Any, column: int, problems: Problems) -> None:
+def check_alleles(alleles: Any, column: int, problems: Problems) -> None:
+    """Note several alleles in one (E205), and alleles that are too long (E207)."""
     remedy = "split the variant with `bcftools norm -m-` or plink2, and convert it again"
     said = f"is several alleles, not one: {remedy}"
     several = np.flatnonzero(np.array(pc.match_substring(alleles, ","), dtype=np.bool_))

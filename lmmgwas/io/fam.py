@@ -45,7 +45,7 @@ def read_fam(path: str | Path) -> tuple[Samples, Remarks]:
     width = _check_lines(rows, file.path)
     fid = tuple("" if row[0] == b"0" else row[0].decode("utf-8") for row in rows)
     iid = tuple(row[1].decode("utf-8") for row in rows)
-    _check_ids(fid, iid, file.path)
+    check_ids(fid, iid, file.path)
     codes = [row[4] if width > 4 else b"0" for row in rows]
     sex = np.array([_SEX.get(code, 0) for code in codes], dtype=np.int8)
     founder = np.array([row[2:4] == [b"0", b"0"] for row in rows], dtype=np.bool_)
@@ -103,13 +103,19 @@ def _check_lines(rows: list[list[bytes]], path: str) -> int:
     return width
 
 
-def _check_ids(fid: tuple[str, ...], iid: tuple[str, ...], path: str) -> None:
+def check_ids(
+    fid: tuple[str, ...], iid: tuple[str, ...], path: str, first_line: int = 1, column: int = 2
+) -> None:
+    """Refuse an IID of 0 (E302) and a sample that is there twice (E301).
+
+    `first_line` is that of the first sample, `column` that of the IIDs, from 1.
+    """
     first: dict[tuple[str, str], int] = {}
     problems = []
-    for line, key in enumerate(zip(fid, iid, strict=True), 1):
+    for line, key in enumerate(zip(fid, iid, strict=True), first_line):
         if key[1] == "0":
             message = "IID 0 means no ID: give the sample its ID"
-            problems.append(Problem("E302", message, f"{path}:{line}:2"))
+            problems.append(Problem("E302", message, f"{path}:{line}:{column}"))
         elif (earlier := first.setdefault(key, line)) != line:
             message = f"sample {key[0] or '0'} {key[1]} is on lines {earlier} and {line}"
             remedy = "give each sample an ID of its own (plink2 --update-ids)"

@@ -39,7 +39,11 @@ def read_bim(path: str | Path) -> tuple[RawVariants, Remarks]:
         E201 (columns), E202 (blank line), E203 (position), E204 (a .pvar), E205 (several
         alleles in one), E207 (allele too long), and those of `read_text`.
     """
-    file = read_text(path)
+    return parse_bim(read_text(path))
+
+
+def parse_bim(file: TextFile) -> tuple[RawVariants, Remarks]:
+    """Return the variants of the text of a .bim, as `read_bim` does."""
     foreign = is_plink2_text(file.body)
     plain = None if foreign else parse_plain(file.body, MAX_POSITION, MAX_ALLELE_BYTES)
     if plain is None:

@@ -9,10 +9,14 @@ from lmmgwas.errors import MAX_PROBLEMS_SHOWN, FormatError, Problem
 
 
 class Problems:
-    """What is wrong with a file, line by line."""
+    """What is wrong with a file, line by line.
 
-    def __init__(self, path: str) -> None:
+    `first_line` is the number of the line that is row 0: a header may stand before it.
+    """
+
+    def __init__(self, path: str, first_line: int = 1) -> None:
         self._path = path
+        self._first_line = first_line
         self._found: list[tuple[int, int, Problem]] = []  # row, column
         self._count = 0
 
@@ -28,7 +32,7 @@ class Problems:
         place = "" if column is None else f":{column}"
         # Those past the number that is shown are counted only: a file may have millions.
         for row in rows[:MAX_PROBLEMS_SHOWN].tolist():
-            problem = Problem(code, say(row), f"{self._path}:{row + 1}{place}")
+            problem = Problem(code, say(row), f"{self._path}:{row + self._first_line}{place}")
             self._found.append((row, column or 0, problem))
 
     def refuse(self) -> None:

@@ -97,8 +97,11 @@ def read_text(path: str | Path) -> TextFile:
     FormatError
         E601 (gzip), E206 (encoding, control characters, line ends), E207 (line too long).
     """
-    name = str(path)
-    raw = _read_bytes(Path(path))
+    return checked_text(read_bytes(Path(path)), str(path))
+
+
+def checked_text(raw: bytes, name: str) -> TextFile:
+    """Return the bytes of a text file, plain or gzip, as `read_text` does."""
     if raw.startswith(GZIP_MAGIC):
         raw = _unpack(raw, name)
     elif not raw and name.endswith(".gz"):
@@ -208,23 +211,35 @@ def one_tab(body: bytes) -> bytes:
     return body.replace(b"\n\t", b"\n").replace(b"\t\n", b"\n").lstrip(b"\t")
 
 
-def string_columns(body: bytes, names: list[str]) -> dict[str, Any]:
-    """Return the columns of tab-separated text as pyarrow string arrays; nothing is guessed."""
+def string_columns(
+    body: bytes, names: list[str], wanted: list[str] | None = None, on_bad_row: Any = None
+) -> dict[str, Any]:
+    """Return the columns of tab-separated text as pyarrow string arrays; nothing is guessed.
+
+    Of all columns, or the wanted ones. `on_bad_row` is asked what is to become of rows that have
+    another number of columns, as pyarrow's `invalid_row_handler` is.
+    """
     if not body:
-        return {name: pa.array([], pa.string()) for name in names}
+        return {name: pa.array([], pa.string()) for name in wanted or names}
     table = pyarrow.csv.read_csv(
         pa.BufferReader(body),
         read_options=pyarrow.csv.ReadOptions(
             column_names=names, use_threads=False, block_size=_CSV_BLOCK
         ),
         parse_options=pyarrow.csv.ParseOptions(
-            delimiter="\t", quote_char=False, escape_char=False, ignore_empty_lines=False
+            delimiter="\t",
+            quote_char=False,
+            escape_char=False,
+            ignore_empty_lines=False,
+            invalid_row_handler=on_bad_row,
         ),
         convert_options=pyarrow.csv.ConvertOptions(
-            column_types={name: pa.string() for name in names}, strings_can_be_null=False
+            column_types={name: pa.string() for name in names},
+            strings_can_be_null=False,
+            include_columns=wanted,
         ),
     )
-    return {name: table.column(name).combine_chunks() for name in names}
+    return {name: table.column(name).combine_chunks() for name in wanted or names}
 
 
 def is_plink2_text(body: bytes) -> bool:
@@ -251,7 +266,8 @@ def detect_format(head: bytes) -> str:
     return "what it is could not be told: give a PLINK 1 .bed file"
 
 
-def _read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """Return what a file or a pipe holds. Raises FileAccessError (E110)."""
     try:
         with path.open("rb") as handle:
             mode = os.fstat(handle.fileno()).st_mode

@@ -30,8 +30,10 @@ class RawVariants:
     label_code: NDArray[np.int32]  # (m,) index into labels
     pos: Indices  # (m,) base pairs; 0 or negative where unknown
     marker_id: Any  # (m,) pyarrow string array
-    effect_allele: Any  # (m,) pyarrow string array: column 5 of the .bim, never flipped
-    other_allele: Any  # (m,) pyarrow string array: column 6 of the .bim
+    effect_allele: Any  # (m,) pyarrow string array: column 5 of the .bim or ALT, never flipped
+    other_allele: Any  # (m,) pyarrow string array: column 6 of the .bim or REF
+    other_is_reference: NDArray[np.bool_] | None = None  # (m,) known to be; None: of none
+    first_line: int = 1  # of the file, where row 0 stands
 
     def __len__(self) -> int:
         return self.pos.size
