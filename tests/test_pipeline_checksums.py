@@ -35,7 +35,7 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
 def test_inputs_that_are_refused_are_not_read_to_their_ends(tmp_path: Path) -> None:
     """A .bed of a terabyte, all of it a hole: an error comes at once all the same."""
     files = FileSet(*(tmp_path / f"x.{suffix}" for suffix in ("bed", "bim", "fam")))
-    with files.bed.open("wb") as stream:
+    with files.genotypes.open("wb") as stream:
         stream.truncate(1 << 40)
 
     def refuse() -> None:

@@ -29,6 +29,7 @@ Examples:
 """
 
 _BUILDING = (
+    "pfile",
     "eigen",
     "pca",
     "part",

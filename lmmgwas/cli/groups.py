@@ -11,11 +11,11 @@ import click
 OTHER = "Other"
 
 _GROUPS = {
-    "Input": "bfile bed bim fam pheno pheno-name covar covar-name cat-covar-name "
+    "Input": "bfile pfile bed bim fam pheno pheno-name covar covar-name cat-covar-name "
     "missing-code no-missing-code no-header",
     "Samples and variants": "keep remove mind extract exclude chr maf mac geno hwe nonfounders "
     "include-nonautosomal species autosomes min-loco-variants",
-    "Relatedness matrix (GRM)": "grm grm-bfile convert grm-model grm-missing grm-maf grm-geno "
+    "Relatedness matrix (GRM)": "grm grm-bfile grm-pfile convert grm-model grm-missing grm-maf grm-geno "
     "grm-chr grm-extract grm-exclude pca eigen",
     "Model and test": "no-loco h2 variance test scan exact-below seed precision whitener "
     "condition rint",

@@ -16,6 +16,7 @@ from lmmgwas.cli.command import origins
 if TYPE_CHECKING:
     from lmmgwas.pipeline.options import (
         ClusterOptions,
+        FileSet,
         GenotypeOptions,
         GrmOptions,
         PlotOptions,
@@ -45,6 +46,11 @@ genotype_options = bundled(
         "--bfile",
         metavar="PREFIX",
         help="Genotypes: PREFIX.bed, .bim, .fam; @ in PREFIX stands for a chromosome.",
+    ),
+    click.option(
+        "--pfile",
+        metavar="PREFIX",
+        help="Genotypes: PREFIX.pgen, .pvar (or .pvar.zst), .psam; @ stands for a chromosome.",
     ),
     click.option("--bed", metavar="FILE", help="Genotypes, with --bim and --fam."),
     click.option("--bim", metavar="FILE", help="Variants, with --bed and --fam."),
@@ -212,16 +218,29 @@ def optional_path(text: str | None) -> Path | None:
 def genotype_bundle(given: dict[str, Any]) -> "GenotypeOptions":
     """Make the genotype options of a command's arguments."""
     from lmmgwas.model.chromosomes import Karyotype
-    from lmmgwas.pipeline.options import FileSet, GenotypeOptions
+    from lmmgwas.pipeline.options import GenotypeOptions
 
     return GenotypeOptions(
-        files=FileSet.of(given["bfile"], given["bed"], given["bim"], given["fam"]),
+        files=_file_set(given),
         karyotype=Karyotype.of(given["species"], given["autosomes"]),
         keep=optional_path(given["keep"]),
         remove=optional_path(given["remove"]),
         min_loco_variants=given["min_loco_variants"],
         mind=given["mind"],
     )
+
+
+def _file_set(given: dict[str, Any]) -> "FileSet":
+    """The genotypes. Raises UsageError (E003) unless they are given in one way."""
+    from lmmgwas.errors import UsageError
+    from lmmgwas.pipeline.options import FileSet
+
+    plink1 = [given[name] for name in ("bfile", "bed", "bim", "fam")]
+    if given["pfile"] is None:
+        return FileSet.of(*plink1)
+    if any(plink1):
+        raise UsageError("E003", "give --pfile, or --bfile, or --bed with --bim and --fam: one way")
+    return FileSet.of_pfile(given["pfile"])
 
 
 def grm_bundle(given: dict[str, Any]) -> "GrmOptions":

@@ -21,6 +21,7 @@ from lmmgwas.cli.options import (
 if TYPE_CHECKING:
     from lmmgwas.pipeline.options import (
         AssocJob,
+        FileSet,
         ModelOptions,
         RunOptions,
         TableOptions,
@@ -94,6 +95,7 @@ _grm_choice = (
         "from the genotypes]",
     ),
     click.option("--grm-bfile", metavar="PREFIX", help="Build the GRM from this genotype set."),
+    click.option("--grm-pfile", metavar="PREFIX", help="The same, of PLINK 2."),
 )
 
 _model_options = (
@@ -286,6 +288,19 @@ def _tests(given: dict[str, Any]) -> "TestOptions":
     return TestOptions(choice, filters, given["include_nonautosomal"], given["nonfounders"])
 
 
+def _grm_files(given: dict[str, Any]) -> "FileSet | None":
+    """Other genotypes to build the GRM from. Raises UsageError (E004)."""
+    from lmmgwas.errors import UsageError
+    from lmmgwas.pipeline.options import FileSet
+
+    bfile, pfile = given["grm_bfile"], given["grm_pfile"]
+    if bfile is not None and pfile is not None:
+        raise UsageError("E004", "give --grm-bfile or --grm-pfile, not both")
+    if pfile is not None:
+        return FileSet.of_pfile(pfile)
+    return None if bfile is None else FileSet.of(bfile, None, None, None)
+
+
 def _model(given: dict[str, Any]) -> "ModelOptions":
     from lmmgwas.model.scan import ScanKind
     from lmmgwas.model.variant_tests import TestKind, VarianceKind
@@ -295,7 +310,7 @@ def _model(given: dict[str, Any]) -> "ModelOptions":
     whitener = given["whitener"]
     return ModelOptions(
         grm=optional_path(given["grm"]),
-        grm_bfile=given["grm_bfile"],
+        grm_files=_grm_files(given),
         loco=not given["no_loco"],
         h2=given["h2"],
         precision=Precision(given["precision"]),

@@ -66,6 +66,8 @@ def _last_line(file: TextFile) -> Remarks:
 class BedSource:
     """A PLINK 1 file set as a `GenotypeSource`. Calls count the allele of .bim column 5."""
 
+    has_dosages = False
+
     def __init__(
         self,
         paths: Paths,
@@ -130,6 +132,10 @@ class BedSource:
             raise IndexError(f"variants {first} to {last} of {len(self.variants)}")
         calls: Calls = self._bed.read(index)
         return calls
+
+    def hard_calls(self, variant_index: Indices) -> Calls:
+        """Return what `read` returns."""
+        return self.read(variant_index)
 
     def paths(self) -> Paths:
         """Return the .bed, .bim and .fam files."""

@@ -35,6 +35,7 @@ _B11, _B32, _B52, _B63 = np.uint64(11), np.uint64(32), np.uint64(52), np.uint64(
 
 _TAB, _LF, _DOT, _MINUS, _PLUS, _E, _ZERO = 9, 10, 46, 45, 43, 101, 48
 _NOT_GIVEN = np.frombuffer(b"#NA", np.uint8)
+_OTHER_ALLELE = np.frombuffer(b"OA", np.uint8)
 _EXACT = np.frombuffer(b"exact", np.uint8)
 _CALIBRATED = np.frombuffer(b"calibrated", np.uint8)
 
@@ -278,7 +279,7 @@ def write_variants(
 
 @kernel
 def write_rows(
-    variants: tuple[Bytes, Indices, NDArray[np.bool_]],
+    variants: tuple[Bytes, Indices, NDArray[np.bool_], NDArray[np.bool_]],
     at: Indices,
     numbers: tuple[NDArray[np.bool_], Indices, Indices],
     n_observed: Indices,
@@ -288,11 +289,12 @@ def write_rows(
 ) -> int:
     """Write the rows of the summary statistics of variants `at`; return the bytes written.
 
-    `variants` are text, bounds and rsid of `write_variants`. `numbers` are whether negative,
+    `variants` are text, bounds and rsid of `write_variants`, and of which the other allele is
+    known to be the reference (empty: of none). `numbers` are whether negative,
     digits and exponents, (5, m) each of beta, se, af, p and -log10 p, or (6, m) with the log
     odds ratio. `exact` is empty where there is no such column. starts (m,): where rows begin.
     """
-    text, bounds, rsid = variants
+    text, bounds, rsid, is_reference = variants
     negative, digits, exponents = numbers
     w = 0
     for j in range(at.size):
@@ -308,7 +310,9 @@ def write_rows(
         else:
             w = _put(out, w, _NOT_GIVEN, 0, _NOT_GIVEN.size)
         out[w] = _TAB
-        w = _put(out, w + 1, _NOT_GIVEN, 0, _NOT_GIVEN.size)
+        known = is_reference.size > 0 and is_reference[k]
+        reference = _OTHER_ALLELE if known else _NOT_GIVEN
+        w = _put(out, w + 1, reference, 0, reference.size)
         out[w] = _TAB
         w = _put_integer(out, w + 1, n_observed[j])
         out[w] = _TAB

@@ -72,6 +72,7 @@ class VariantText:
     text: Bytes
     bounds: Indices  # (m, 4): place, alleles, marker, end of the marker in `text`
     rsid: NDArray[np.bool_]  # (m,) whether the marker is an rs number
+    is_reference: NDArray[np.bool_]  # (m,) whether the other allele is; empty: not known of any
 
     def __len__(self) -> int:
         return self.rsid.size
@@ -99,7 +100,9 @@ class VariantText:
         bounds = np.empty((m, 4), dtype=np.int64)
         rsid = np.empty(m, dtype=np.bool_)
         end = write_variants(index, variants.pos, chrom, columns, out, bounds, rsid)
-        return cls(out[:end], bounds, rsid)
+        known = raw.other_is_reference
+        none = np.empty(0, dtype=np.bool_)
+        return cls(out[:end], bounds, rsid, none if known is None else known[index])
 
     def _size(self, at: Indices) -> int:
         """How many bytes the text of these variants has."""
@@ -132,7 +135,7 @@ class VariantText:
         out = np.empty(2 * self._size(at) + at.size * per_row, dtype=np.uint8)
         starts = np.empty(at.size, dtype=np.int64)
         end = write_rows(
-            (self.text, self.bounds, self.rsid),
+            (self.text, self.bounds, self.rsid, self.is_reference),
             at,
             (np.signbit(values), digits, exponents),
             np.ascontiguousarray(n_observed, dtype=np.int64),

@@ -2,7 +2,8 @@
 
 The summary statistics have GWAS-SSF 1.0's columns in its order, then ours; BGZF with an
 index. Rows are text with 8 significant digits and hold nothing that changes between runs.
-`effect_allele` is column 5 of the .bim, `other_allele` column 6; they are never swapped.
+`effect_allele` is column 5 of the .bim or ALT of the .pvar, `other_allele` column 6 or REF; they
+are never swapped. `ref_allele` is OA where the file vouches that REF is the reference.
 """
 
 import math

@@ -32,7 +32,7 @@ class WatchedFile:
         self.path = path
         # Opening a pipe would wait for its writer, but for O_NONBLOCK.
         self.descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-        weakref.finalize(self, os.close, self.descriptor)
+        weakref.finalize(self, _let_go, self.descriptor)
         found = os.fstat(self.descriptor)
         if not stat.S_ISREG(found.st_mode):
             message = "not a regular file, which random access needs: copy the data to a file"

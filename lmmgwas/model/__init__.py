@@ -1,7 +1,7 @@
 """Floor 1: the types and pure functions of the statistics. No files, no command line.
 
 Within this floor imports go along one line, left to right only:
-chromosomes -> genotypes -> ld -> sample_quality -> row_quality -> grm_sanity
+chromosomes -> genotypes -> blocks -> ld -> sample_quality -> row_quality -> grm_sanity
 -> samples -> case_control -> sentinels -> covariates -> grm_sum -> grm
 -> single_kernel -> kernel_products -> grm_check -> spectrum -> pca -> whitening
 -> whitener_cost -> variant_tests -> background -> calibrated_test -> calibration

@@ -1,7 +1,8 @@
-"""Variants, samples and blocks of hard calls: the types that a study is made of.
+"""Variants, samples and blocks of calls or dosages: the types that a study is made of.
 
 A block is variant-major: row j holds the calls of variant j for all samples of the
-source, as copies (0, 1, 2) of the effect allele, `MISSING` where there is no call.
+source, as copies (0, 1, 2) of the effect allele, `MISSING` where there is no call; or its
+dosages (see `blocks`).
 """
 
 from collections.abc import Callable, Sequence
@@ -19,6 +20,12 @@ MISSING = -127
 """The code of a missing call in a block (bed-reader's own, too)."""
 
 Calls = NDArray[np.int8]
+Dosages = NDArray[np.uint16]
+"""Imputed copies in units of 2^-14, as a .pgen has them; 65535 where there is none."""
+
+Block = NDArray[Any]
+"""Calls (int8) or dosages (uint16), (b, N); which of them, `blocks.are_dosages` tells."""
+
 Indices = NDArray[np.int64]
 
 
@@ -53,7 +60,7 @@ class Samples:
 
 
 class GenotypeSource(Protocol):
-    """Where calls come from. A new file format is one class with this shape."""
+    """Where calls or dosages come from. A new file format is one class with this shape."""
 
     @property
     def samples(self) -> Samples: ...
@@ -61,8 +68,17 @@ class GenotypeSource(Protocol):
     @property
     def variants(self) -> RawVariants: ...
 
-    def read(self, variant_index: Indices) -> Calls:
-        """Return the calls (b, n) of these variants for all samples, variant-major."""
+    @property
+    def has_dosages(self) -> bool:
+        """Whether blocks hold dosages."""
+        ...
+
+    def read(self, variant_index: Indices) -> Block:
+        """Return the calls, or dosages, (b, n) of these variants for all samples."""
+        ...
+
+    def hard_calls(self, variant_index: Indices) -> Calls:
+        """Return the calls (b, n) of these variants, whatever `read` returns."""
         ...
 
     def paths(self) -> Sequence[Any]:
@@ -240,14 +256,14 @@ def variant_stats(counts: Indices, male_counts: Indices | None = None) -> Varian
     return VariantStats(n_samples, observed, mean, variance, af, mac)
 
 
-def calls_of(calls: Calls, samples: Indices) -> Calls:
+def calls_of(block: Block, samples: Indices) -> Block:
     """Return the calls (b, n) of the samples at these columns (distinct, ascending) of (b, N)."""
-    if samples.size == calls.shape[1]:
-        return calls
-    return np.take(calls, samples, axis=1)
+    if samples.size == block.shape[1]:
+        return block
+    return np.take(block, samples, axis=1)
 
 
-def count_block(calls: Calls, samples: Indices) -> Indices:
+def count_block(calls: Block, samples: Indices) -> Indices:
     """Return counts of 0, 1, 2 and missing calls (b, 4) over the samples at these columns."""
     counts = np.empty((calls.shape[0], 4), dtype=np.int64)
     count_calls(np.ascontiguousarray(calls_of(calls, samples)), counts)
@@ -283,8 +299,8 @@ def exclusion_reasons(
     return reasons
 
 
-def read_tile(source: GenotypeSource, source_index: Indices, block: int) -> Calls:
-    """Return the calls (b, N) of these variants, read `block` at a time.
+def read_tile(source: GenotypeSource, source_index: Indices, block: int) -> Block:
+    """Return the calls or dosages (b, N) of these variants, read `block` at a time.
 
     `block` bounds what a source has in hand at once; it never changes what is returned.
     """

@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmmgwas.errors import NumericalError
-from lmmgwas.model.genotypes import Calls
+from lmmgwas.model.blocks import are_dosages
+from lmmgwas.model.genotypes import Block, Calls
 from lmmgwas.model.grm import Grm, PackedPart
 from lmmgwas.model.grm_sum import GroupRows, Packed, RowTile
 from lmmgwas.model.kernel_products import triangle_product
+from lmmgwas.numerics.dosage_kernels import add_signed_dosages
 from lmmgwas.numerics.jit import kernel
 
 Array = NDArray[np.float64]
@@ -81,13 +83,14 @@ class SumCheck:
         self._signs = _random_signs(rows.last)
         self._group = np.zeros(rows.height)
 
-    def products(self, calls: Calls, values: Array) -> Array:
+    def products(self, block: Block, values: Array) -> Array:
         """Return sum z (z'r) (height,) of b variants; any thread may call it.
 
-        calls (b, n), values (b, 4) as `scaled_values` or `observed_values` have them.
+        Calls or dosages (b, n), values (b, 4) as `scaled_values` or `observed_values` have them.
         """
         out = np.zeros(self.rows.height)
-        _add_signed_products(np.ascontiguousarray(calls), values, self._signs, self.rows.first, out)
+        add = add_signed_dosages if are_dosages(block) else _add_signed_products
+        add(np.ascontiguousarray(block), values, self._signs, self.rows.first, out)
         return out
 
     def add(self, products: Array) -> None:

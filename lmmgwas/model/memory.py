@@ -126,6 +126,7 @@ class GrmSize:
     threads: int = 1
     eigen: bool = False  # decompositions are kept
     n_components: int = 0  # principal components, 0 for none
+    call_bytes: int = 1  # of a call; 2 of a dosage
     page: int = 4096  # bytes of the pages that large arrays are made of
 
 
@@ -151,6 +152,7 @@ class StudySize:
     pairwise: bool = False  # the GRM has counts for each pair
     plots: bool = True
     page: int = 4096
+    call_bytes: int = 1  # of a call; 2 of a dosage
 
     @property
     def lanes(self) -> int:
@@ -211,7 +213,11 @@ def grm_phases(size: GrmSize) -> tuple[Phase, ...]:
             Term(triangle * _DOUBLE, "the sum of all, float64", twice),
             Term(triangle * _SINGLE, "triangles: one is made, one written", 2 * twice),
             Term(tile, "tiles of standardised genotypes, read ahead", twice * _TILES_ALIVE),
-            Term(GRM_TILE * size.n_file, "the calls of the tile that is being read", 3),
+            Term(
+                GRM_TILE * size.n_file * size.call_bytes,
+                "the calls of the tile that is being read",
+                3,
+            ),
             Term(_MANIFEST_LINE * size.n_variants, "the lines of the digest of its variants"),
         )
     ]
@@ -323,7 +329,9 @@ def _matrices(size: StudySize) -> tuple[Term, ...]:
     terms = [Term(_square(size, _rotation_bytes(size)), "rotations (n x n)", n_rotations)]
     if size.calibrated:
         terms.append(Term(_square(size, _DOUBLE), "the GRM of a calibration (n x n)"))
-        rows = _CALIBRATION_ROWS * (size.n_file + (2 * _SINGLE + _DOUBLE) * size.n)
+        rows = _CALIBRATION_ROWS * (
+            size.n_file * size.call_bytes + (2 * _SINGLE + _DOUBLE) * size.n
+        )
         terms.append(Term(rows, "random variants, to calibrate by"))
     return _of_lanes(size, tuple(terms))
 
@@ -338,7 +346,7 @@ def _tile_terms(size: StudySize) -> tuple[Term, ...]:
     doubles = int(width == _SINGLE) + int(weighted) + int(size.per_variant)
     per_trait = _DOUBLE * (1 + size.n_covariates) + _TESTS_ROW
     terms = (
-        Term(b * size.n_file, "calls as they are read", calls),
+        Term(b * size.n_file * size.call_bytes, "calls as they are read", calls),
         Term(rows * size.n * width, "the tile, less its projection on the covariates", 2),
         Term(rows * size.n * _DOUBLE, "the rotated tile in float64, and its squares", doubles),
         Term(rows * per_trait, "sums and tests of each trait", size.n_traits),

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lmmgwas.model.genotypes import KEPT, REASONS, Calls, Reason, VariantStats
+from lmmgwas.model.blocks import fill_block
+from lmmgwas.model.genotypes import KEPT, REASONS, Block, Reason, VariantStats
 from lmmgwas.model.variant_tests import PERFECT_FIT, ScanResult, wald_tile  # noqa: F401
 from lmmgwas.model.whitening import Precision
-from lmmgwas.numerics.kernels import fill_tile
 
 Array = NDArray[np.float64]
 Tile = NDArray[Any]
@@ -45,10 +45,10 @@ def scan_tile(n_samples: int) -> int:
     return rows
 
 
-def raw_tile(calls: Calls, stats: VariantStats, reasons: NDArray[np.int8]) -> Tile:
+def raw_tile(calls: Block, stats: VariantStats, reasons: NDArray[np.int8]) -> Tile:
     """Return the kept variants of a tile (b, n) in float32: mean-imputed, centred, no more."""
     tile = np.empty(calls.shape, dtype=np.float32)
-    fill_tile(calls, stats.mean, (reasons == KEPT).astype(np.float64), tile)
+    fill_block(calls, stats.mean, (reasons == KEPT).astype(np.float64), tile)
     return tile
 
 
@@ -58,7 +58,7 @@ def sums_of_squares(stats: VariantStats, reasons: NDArray[np.int8]) -> Array:
 
 
 def residual_tile(
-    calls: Calls,
+    calls: Block,
     stats: VariantStats,
     reasons: NDArray[np.int8],
     X: Array,
@@ -76,7 +76,7 @@ def residual_tile(
     tile = np.empty((rows, n), dtype=precision.dtype)
     tile[b:] = 0.0
     scale = (reasons == KEPT).astype(np.float64)
-    fill_tile(calls, stats.mean, scale, tile)
+    fill_block(calls, stats.mean, scale, tile)
     total = sums_of_squares(stats, reasons)
     basis = X.astype(precision.dtype, copy=False)
     along = tile @ basis
@@ -90,7 +90,7 @@ def residual_tile(
 
 
 def _project_leaning(
-    calls: Calls,
+    calls: Block,
     stats: VariantStats,
     X: Array,
     leaning: NDArray[np.int64],
@@ -99,7 +99,7 @@ def _project_leaning(
 ) -> NDArray[np.int64]:
     """Project some rows again, in float64 and twice; return those that X spans, set to zero."""
     exact = np.empty((leaning.size, calls.shape[1]))
-    fill_tile(calls[leaning], stats.mean[leaning], np.ones(leaning.size), exact)
+    fill_block(calls[leaning], stats.mean[leaning], np.ones(leaning.size), exact)
     exact -= (exact @ X) @ X.T
     exact -= (exact @ X) @ X.T  # one pass leaves rounding where X explains nearly all
     left = np.einsum("ij,ij->i", exact, exact)

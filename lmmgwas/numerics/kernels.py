@@ -45,6 +45,15 @@ def count_calls(calls: NDArray[np.int8], out: NDArray[np.int64]) -> None:
 
 
 @kernel
+def replace_call(old: int, new: int, out_calls: NDArray[np.int8]) -> None:
+    """Replace calls `old` by `new` in out_calls (b, n)."""
+    for j in range(out_calls.shape[0]):
+        for i in range(out_calls.shape[1]):
+            call = out_calls[j, i]
+            out_calls[j, i] = new if call == old else call
+
+
+@kernel
 def add_missing(calls: NDArray[np.int8], out: NDArray[np.int64]) -> None:
     """Add to out (N,) how many calls of each sample are missing in calls (b, N)."""
     for j in range(calls.shape[0]):

@@ -34,7 +34,7 @@ def begun_checksums(files: FileSet) -> Iterator[Checksums]:
     """
     over = Event()
     with ThreadPoolExecutor(1) as pool:
-        paths = [path for path in (files.bed, files.bim, files.fam) if path.is_file()]
+        paths = [path for path in files.paths if path.is_file()]
         try:
             yield Checksums({path: pool.submit(_describe, path, over) for path in paths})
         finally:

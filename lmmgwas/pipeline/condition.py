@@ -8,8 +8,8 @@ import pyarrow.compute as pc
 
 from lmmgwas.errors import MismatchError
 from lmmgwas.io.text import nearest
-from lmmgwas.model.genotypes import MISSING, Variants
-from lmmgwas.numerics.kernels import mask_heterozygotes
+from lmmgwas.model.blocks import copies_of, mask_single
+from lmmgwas.model.genotypes import Variants
 from lmmgwas.pipeline.inputs import Genotypes
 from lmmgwas.pipeline.join import Covariate
 from lmmgwas.pipeline.logbook import Logbook
@@ -30,8 +30,8 @@ def condition_covariates(
         calls = genotypes.source.read(variant.source_index)
         if variant.haploid_x[0]:
             males = np.flatnonzero(genotypes.samples.sex == 1).astype(np.int64)
-            mask_heterozygotes(males, MISSING, calls)
-        dosage = np.where(calls[0] < 0, np.nan, calls[0].astype(np.float64))
+            mask_single(calls, males)
+        dosage = copies_of(calls)[0]
         chromosome = variant.chromosomes[int(variant.chrom[0])].name
         n_missing = int(np.isnan(dosage).sum())
         log.say(

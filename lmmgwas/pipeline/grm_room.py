@@ -26,6 +26,7 @@ def grm_size(
         pairwise=options.pairwise,
         threads=threads,
         page=page_bytes(),
+        call_bytes=2 if genotypes.source.has_dosages else 1,
     )
 
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lmmgwas.model.genotypes import Variants, calls_of, count_block, read_tile, variant_stats
+from lmmgwas.model.blocks import block_stats, fill_block, observed
+from lmmgwas.model.genotypes import Variants, calls_of, read_tile
 from lmmgwas.model.grm import kept_in_grm, variant_scale
 from lmmgwas.model.grm_check import SumCheck, observed_values, scaled_values
 from lmmgwas.model.grm_sum import GRM_TILE, GrmSum, GroupRows, RowTile
-from lmmgwas.numerics.kernels import fill_tile
 from lmmgwas.numerics.parallel import ordered_map
 from lmmgwas.pipeline.inputs import Genotypes
 from lmmgwas.pipeline.logbook import Progress
@@ -128,19 +128,19 @@ class GroupSummer:
         index = variants.source_index[start : start + GRM_TILE]
         kept_samples = task.genotypes.kept
         calls = calls_of(read_tile(task.genotypes.source, index, task.block_size), kept_samples)
-        stats = variant_stats(count_block(calls, np.arange(kept_samples.size)))
+        stats = block_stats(calls)
         kept = kept_in_grm(stats, task.options.filters)
         centre, scale = variant_scale(stats, task.options.model)
         scale[~kept] = 0.0
         tile = np.empty((GRM_TILE, kept_samples.size), dtype=np.float32)
         tile[len(calls) :] = 0.0
-        fill_tile(calls, centre, scale, tile)
+        fill_block(calls, centre, scale, tile)
         scaled = scaled_values(centre, scale)
         products = [rows.check.products(calls, scaled) for rows in self._rows]
-        observed, observed_products = tile, products
+        seen, seen_products = tile, products
         if task.options.pairwise:
-            observed = np.zeros_like(tile)
-            observed[: len(calls)][kept] = calls[kept] >= 0
-            seen = observed_values(kept)
-            observed_products = [rows.counts_check.products(calls, seen) for rows in self._rows]
-        return _Tile(tile, observed, products, observed_products, index[kept], index.size)
+            seen = np.zeros_like(tile)
+            seen[: len(calls)][kept] = observed(calls[kept])
+            values = observed_values(kept)
+            seen_products = [rows.counts_check.products(calls, values) for rows in self._rows]
+        return _Tile(tile, seen, products, seen_products, index[kept], index.size)

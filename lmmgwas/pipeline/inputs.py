@@ -13,10 +13,12 @@ from lmmgwas.errors import MismatchError, UsageError
 from lmmgwas.io.id_lists import read_id_list, read_name_list
 from lmmgwas.io.joined import PLACEHOLDER, JoinedSource, find_labels
 from lmmgwas.io.open_files import require_open_files
+from lmmgwas.io.pfile import PgenSource
+from lmmgwas.io.pgen import MOST_READERS
 from lmmgwas.io.plink import BedSource
+from lmmgwas.model.blocks import count_missing
 from lmmgwas.model.chromosomes import classify, folded
 from lmmgwas.model.genotypes import GenotypeSource, Samples, Variants, arrange_variants
-from lmmgwas.numerics.kernels import add_missing
 from lmmgwas.pipeline.logbook import Logbook
 from lmmgwas.pipeline.options import FileSet, GenotypeOptions, VariantChoice
 from lmmgwas.pipeline.variant_checks import report_variants
@@ -93,12 +95,17 @@ def open_genotypes(options: GenotypeOptions, log: Logbook) -> Genotypes:
     return Genotypes(source, variants, kept[~high[kept]], high, index)
 
 
-def _open_files(files: FileSet, log: Logbook) -> BedSource | JoinedSource:
+def _open_files(files: FileSet, log: Logbook) -> BedSource | PgenSource | JoinedSource:
     source = _open_source(files)
     log.say(
         f"Genotypes: {len(source.samples):,} samples, {len(source.variants):,} variants "
-        f"({files.bed})"
+        f"({files.genotypes})"
     )
+    if source.has_dosages:
+        log.say(
+            "Note: the genotypes are imputed dosages: they are what is tested and what makes the "
+            "GRM; Hardy-Weinberg tests, where asked for, count hard calls"
+        )
     for note in source.notes:
         log.say(f"Note: {note}")
     for warning in source.warnings:
@@ -106,22 +113,18 @@ def _open_files(files: FileSet, log: Logbook) -> BedSource | JoinedSource:
     return source
 
 
-def _open_source(files: FileSet) -> BedSource | JoinedSource:
+def _open_source(files: FileSet) -> BedSource | PgenSource | JoinedSource:
     """One file set, or one for each chromosome where the name holds an @."""
-    if PLACEHOLDER not in files.bed.name:
-        return BedSource.open(files.bed, files.bim, files.fam)
+    if PLACEHOLDER not in files.genotypes.name:
+        return _open_set(files)
+    labels = find_labels(files.genotypes)
+    # Each .bed stays open, and each .pgen once more for each of its readers.
+    require_open_files(len(labels) * (1 + MOST_READERS if files.is_pgen else 1))
+    return JoinedSource([_open_set(files.at(label, PLACEHOLDER)) for label in labels])
 
-    def fill(path: Path, label: str) -> Path:
-        return path.with_name(path.name.replace(PLACEHOLDER, label))
 
-    labels = find_labels(files.bed)
-    require_open_files(len(labels))  # each .bed stays open
-    return JoinedSource(
-        [
-            BedSource.open(fill(files.bed, label), fill(files.bim, label), fill(files.fam, label))
-            for label in labels
-        ]
-    )
+def _open_set(files: FileSet) -> BedSource | PgenSource:
+    return PgenSource.open(*files.paths) if files.is_pgen else BedSource.open(*files.paths)
 
 
 def _kept_samples(
@@ -150,7 +153,7 @@ def _high_missing(
     missing = np.zeros(n, dtype=np.int64)
     for start in range(0, m, _BLOCK):
         stop = min(start + _BLOCK, m)
-        add_missing(source.read(np.arange(start, stop, dtype=np.int64)), missing)
+        count_missing(source.read(np.arange(start, stop, dtype=np.int64)), missing)
     high = missing > mind * m + 1e-9
     n_high = int(high[kept].sum())
     log.say(f"Samples: --mind {mind:g} drops {n_high:,} of {kept.size:,}")

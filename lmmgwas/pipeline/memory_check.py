@@ -181,27 +181,21 @@ def refuse_hopeless(genotypes: GenotypeOptions, grm: GrmOptions | None, run: Run
     everyone = genotypes.keep is None and genotypes.remove is None and genotypes.mind is None
     built = None
     if grm is not None and everyone and files:
-        n = _count_lines(files[0].fam)
+        n = _count_lines(files[0].samples)
         built = GrmSize(n, n, 0, pairwise=grm.pairwise, page=page_bytes())
-    text = sum(found.bim.stat().st_size for found in files if found.bim.is_file())
+    text = sum(found.variants.stat().st_size for found in files if found.variants.is_file())
     _refuse(RunSize(resident_bytes(), built, text=text), run)
 
 
 def _file_sets(files: FileSet) -> list[FileSet]:
     """The file sets that a name with an @ stands for; none where there are none."""
-    if PLACEHOLDER not in files.bed.name:
+    if PLACEHOLDER not in files.genotypes.name:
         return [files]
-
-    def fill(path: Path, label: str) -> Path:
-        return path.with_name(path.name.replace(PLACEHOLDER, label))
-
     try:
-        labels = find_labels(files.bed)
+        labels = find_labels(files.genotypes)
     except LmmgwasError:
         return []
-    return [
-        FileSet(*(fill(p, label) for p in (files.bed, files.bim, files.fam))) for label in labels
-    ]
+    return [files.at(label, PLACEHOLDER) for label in labels]
 
 
 def _count_lines(path: Path) -> int:

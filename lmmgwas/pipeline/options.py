@@ -50,19 +50,41 @@ class Share:
 class FileSet:
     """The three files of a PLINK binary file set."""
 
-    bed: Path
-    bim: Path
-    fam: Path
+    genotypes: Path  # .bed or .pgen
+    variants: Path  # .bim or .pvar
+    samples: Path  # .fam or .psam
+    is_pgen: bool = False  # PLINK 2's
 
     @classmethod
     def of(cls, bfile: str | None, bed: str | None, bim: str | None, fam: str | None) -> "FileSet":
         """Build from `--bfile PREFIX`, or from all of `--bed --bim --fam`."""
         single = [bed, bim, fam]
         if bfile is not None and not any(single):
-            return cls(*(Path(f"{bfile}.{suffix}") for suffix in ("bed", "bim", "fam")))
+            return cls(Path(f"{bfile}.bed"), Path(f"{bfile}.bim"), Path(f"{bfile}.fam"))
         if bfile is None and bed and bim and fam:
             return cls(Path(bed), Path(bim), Path(fam))
-        raise UsageError("E003", "give --bfile PREFIX, or all three of --bed, --bim and --fam")
+        raise UsageError(
+            "E003",
+            "give --bfile PREFIX, or all three of --bed, --bim and --fam, or --pfile PREFIX",
+        )
+
+    @classmethod
+    def of_pfile(cls, prefix: str) -> "FileSet":
+        """Build from `--pfile PREFIX`; a .pvar.zst stands in where there is no .pvar."""
+        pgen, pvar, psam = (Path(f"{prefix}.{suffix}") for suffix in ("pgen", "pvar", "psam"))
+        return cls(pgen, pvar, psam, is_pgen=True)
+
+    @property
+    def paths(self) -> tuple[Path, Path, Path]:
+        """The three files."""
+        return self.genotypes, self.variants, self.samples
+
+    def at(self, label: str, placeholder: str) -> "FileSet":
+        """Return the set of one chromosome, whose label stands for the placeholder."""
+        genotypes, variants, samples = (
+            path.with_name(path.name.replace(placeholder, label)) for path in self.paths
+        )
+        return FileSet(genotypes, variants, samples, self.is_pgen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +164,7 @@ class ModelOptions:
     """The mixed model."""
 
     grm: Path | None = None
-    grm_bfile: str | None = None
+    grm_files: FileSet | None = None  # the genotypes that the GRM is built from, if others
     loco: bool = True
     h2: float | None = None
     precision: Precision = Precision.SINGLE
@@ -184,8 +206,8 @@ class ModelOptions:
             raise UsageError("E002", f"--seed {self.seed} is out of range: give 0 or more")
         if self.variance is VarianceKind.PER_VARIANT and self.h2 is not None:
             raise UsageError("E006", "--variance per-variant estimates h2, --h2 fixes it: give one")
-        if self.grm is not None and self.grm_bfile is not None:
-            raise UsageError("E004", "give --grm or --grm-bfile, not both")
+        if self.grm is not None and self.grm_files is not None:
+            raise UsageError("E004", "give --grm or --grm-bfile (or --grm-pfile), not both")
         if self.h2 is not None and not 0.0 <= self.h2 <= H2_MAX:
             raise UsageError("E002", f"--h2 {self.h2!r} is out of range: give 0 to {H2_MAX}")
         if self.threshold is not None and not 0.0 < self.threshold < 1.0:

@@ -25,7 +25,7 @@ from lmmgwas.pipeline.inputs import Genotypes, choose_variants, open_genotypes
 from lmmgwas.pipeline.join import read_study_tables
 from lmmgwas.pipeline.logbook import Logbook
 from lmmgwas.pipeline.memory_check import refuse_hopeless, require_memory
-from lmmgwas.pipeline.options import AssocJob, FileSet
+from lmmgwas.pipeline.options import AssocJob
 from lmmgwas.pipeline.parts import require_free_part
 from lmmgwas.pipeline.plan import (
     PlannedAnalysis,
@@ -109,8 +109,8 @@ def _refuse_early(job: AssocJob, *, needs_room: bool) -> None:
         return
     builds = job.model.grm is None and job.model.h2 != 0.0
     genotypes = job.genotypes
-    if job.model.grm_bfile is not None:
-        genotypes = replace(genotypes, files=FileSet.of(job.model.grm_bfile, None, None, None))
+    if job.model.grm_files is not None:
+        genotypes = replace(genotypes, files=job.model.grm_files)
     refuse_hopeless(genotypes, job.grm if builds else None, job.run)
 
 
@@ -133,8 +133,7 @@ def size_of(study: Study) -> RunSize:
 
 
 def _size(study: Study, given: Grm | None) -> RunSize:
-    n_file = len(study.genotypes.samples)
-    return study_size(study.job, n_file, study.variants, study.plans, study.grm, given)
+    return study_size(study.job, study.genotypes, study.variants, study.plans, study.grm, given)
 
 
 def _require_room(study: Study, given: Grm | None, log: Logbook) -> None:

@@ -25,7 +25,7 @@ from lmmgwas.pipeline.join import match_grm
 from lmmgwas.pipeline.journal import Journal
 from lmmgwas.pipeline.kept_grm import grm_of_study
 from lmmgwas.pipeline.logbook import Logbook
-from lmmgwas.pipeline.options import AssocJob, FileSet
+from lmmgwas.pipeline.options import AssocJob
 from lmmgwas.pipeline.sample_checks import warn_of_twins
 
 Array = NDArray[np.float64]
@@ -127,8 +127,8 @@ def plan_relatedness(job: AssocJob, genotypes: Genotypes, log: Logbook) -> Plann
     if job.model.h2 == 0.0:
         return None
     built_from = genotypes
-    if job.model.grm_bfile is not None:
-        files = FileSet.of(job.model.grm_bfile, None, None, None)
+    files = job.model.grm_files
+    if files is not None:
         built_from = open_genotypes(replace(job.genotypes, files=files), log)
     task = plan_grm(built_from, job.genotypes, job.grm, job.run, log)
     return PlannedGrm(_rows_when_built(built_from, genotypes), task, None)

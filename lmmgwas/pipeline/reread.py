@@ -5,8 +5,8 @@ from numpy.typing import NDArray
 
 from lmmgwas.errors import NumericalError
 from lmmgwas.io.plain_bed import read_dosage
+from lmmgwas.io.plain_pgen import read_pgen_dosage
 from lmmgwas.io.sumstats import marker_ids
-from lmmgwas.model.genotypes import MISSING
 from lmmgwas.pipeline.tile_reader import ScanJob
 
 Array = NDArray[np.float64]
@@ -67,10 +67,10 @@ def _variant_names(job: ScanJob, rows: NDArray[np.int64]) -> list[str]:
 def _dosage(job: ScanJob, row: int) -> Array:
     """The analysed samples' copies (n,), NaN where missing or, on a man's X, heterozygous."""
     index = int(job.variants.source_index[row])
-    everyone = read_dosage(job.source.paths(), len(job.source.samples), index)
-    if everyone is None:  # another format than .bed
-        calls = job.source.read(np.array([index], dtype=np.int64))[0]
-        everyone = np.where(calls == MISSING, np.nan, calls.astype(np.float64))
+    paths, n = job.source.paths(), len(job.source.samples)
+    everyone = read_dosage(paths, n, index)
+    if everyone is None:  # no .bed
+        everyone = read_pgen_dosage(paths, n, index)
     if job.variants.haploid_x[row]:
         males = job.samples.males
         everyone[males[everyone[males] == 1.0]] = np.nan

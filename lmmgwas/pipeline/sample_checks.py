@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmmgwas.errors import MismatchError
+from lmmgwas.model.blocks import nearest_calls
 from lmmgwas.model.chromosomes import Role
 from lmmgwas.model.genotypes import Calls, Variants, calls_of
 from lmmgwas.model.sample_quality import MAX_MISSING, SampleCounts, doubtful_samples
@@ -50,7 +51,7 @@ def random_calls(genotypes: Genotypes, most: int, samples: Indices) -> SomeCalls
     def blocks() -> Iterator[Calls]:
         for start in range(0, len(variants), _AT_ONCE):
             index = variants.source_index[start : start + _AT_ONCE]
-            yield calls_of(genotypes.source.read(index), samples)
+            yield nearest_calls(calls_of(genotypes.source.read(index), samples))
 
     return SomeCalls(variants, blocks())
 

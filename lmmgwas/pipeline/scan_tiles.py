@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lmmgwas.io.row_text import VariantText
 from lmmgwas.model.fitting import FittedGroup, RotationBatch
-from lmmgwas.model.genotypes import Calls, VariantStats
+from lmmgwas.model.genotypes import Block, VariantStats
 from lmmgwas.model.scan import residual_tile
 from lmmgwas.model.variant_tests import ScanResult
 from lmmgwas.numerics.parallel import ordered_map
@@ -67,7 +67,7 @@ def in_order(work: Callable[[int], _Result], starts: range, job: ScanJob) -> Ite
 
 
 def exact_results(
-    calls: Calls,
+    calls: Block,
     stats: VariantStats,
     reasons: NDArray[np.int8],
     rows: int,

@@ -17,6 +17,7 @@ from lmmgwas.model.whitening import WhitenerKind
 from lmmgwas.numerics.limits import page_bytes
 from lmmgwas.pipeline.disk_check import DiskNeed, study_needs, table_bytes
 from lmmgwas.pipeline.grm_room import grm_size, set_needs
+from lmmgwas.pipeline.inputs import Genotypes
 from lmmgwas.pipeline.memory_check import resident_bytes
 from lmmgwas.pipeline.options import AssocJob
 from lmmgwas.pipeline.plan import PlannedAnalysis, autosomal_groups, choose_whitener
@@ -28,7 +29,7 @@ _PARQUET = 2  # a Parquet file is at most so many times as large as the table
 
 def study_size(
     job: AssocJob,
-    n_file: int,
+    genotypes: Genotypes,
     variants: Variants,
     plans: Sequence[PlannedAnalysis],
     grm: PlannedGrm | None,
@@ -38,7 +39,7 @@ def study_size(
 
     Parameters
     ----------
-    n_file : samples of the genotype file
+    genotypes : the genotype file
     variants : that are tested
     plans : the analyses
     grm, given : the GRM as it was planned, and as it is on disk where it is not built
@@ -49,10 +50,12 @@ def study_size(
         task = grm.task
         built = grm_size(task.genotypes, task.variants, task.options, job.run.threads)
         pairwise = built.pairwise
-    analyses = tuple(
-        replace(_analysis(job, variants, plan, grm), n_file=n_file, pairwise=pairwise)
-        for plan in plans
-    )
+    file: dict[str, Any] = {
+        "n_file": len(genotypes.samples),
+        "pairwise": pairwise,
+        "call_bytes": 2 if genotypes.source.has_dosages else 1,
+    }
+    analyses = tuple(replace(_analysis(job, variants, plan, grm), **file) for plan in plans)
     mapped = _RECORD_BYTES * len(variants)
     if built is not None:
         mapped += sum(need.size for need in set_needs(built, job.run.out.parent, ""))

@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from lmmgwas.model.blocks import are_dosages, block_stats, mask_single
 from lmmgwas.model.chromosomes import Role
 from lmmgwas.model.fitting import Analysis
 from lmmgwas.model.genotypes import (
-    MISSING,
-    Calls,
+    Block,
     GenotypeSource,
     VariantFilters,
     Variants,
@@ -23,12 +23,10 @@ from lmmgwas.model.genotypes import (
     count_block,
     exclusion_reasons,
     read_tile,
-    variant_stats,
 )
 from lmmgwas.model.samples import SampleTable
 from lmmgwas.model.scan import scan_tile
 from lmmgwas.numerics.hwe import hardy_weinberg_p
-from lmmgwas.numerics.kernels import mask_heterozygotes
 from lmmgwas.pipeline.relatedness import Relatedness
 
 
@@ -63,7 +61,7 @@ class CountedTile:
 
     batch: Variants
     first_row: int  # place of the first among the selected variants
-    calls: Calls  # (b, n) of the analysed samples
+    calls: Block  # (b, n) of the analysed samples
     stats: VariantStats
     reasons: NDArray[np.int8]  # (b,)
     n_heterozygotes: int  # males on X, set missing
@@ -97,21 +95,20 @@ class TileReader:
         return CountedTile(batch, first, own, stats, reasons, n_heterozygotes)
 
 
-def _stats(job: ScanJob, batch: Variants, calls: Calls, own: Calls) -> VariantStats:
-    """Counts over the analysed samples; on X males count once."""
-    counts = count_block(own, job.samples.rows)
+def _stats(job: ScanJob, batch: Variants, calls: Block, own: Block) -> VariantStats:
+    """Statistics over the analysed samples; on X males count once."""
     if not batch.haploid_x.any():
-        return variant_stats(counts)
-    male_counts = count_block(calls, job.samples.males)
-    male_counts[~batch.haploid_x] = 0
-    return variant_stats(counts, male_counts)
+        return block_stats(own)
+    return block_stats(own, calls_of(calls, job.samples.males), batch.haploid_x)
 
 
-def _hardy_weinberg(job: ScanJob, batch: Variants, calls: Calls) -> NDArray[np.float64]:
+def _hardy_weinberg(job: ScanJob, batch: Variants, calls: Block) -> NDArray[np.float64]:
     """Exact p (b,) over founders or all, as was asked; on X over the women among them."""
     role = batch.chromosomes[int(batch.chrom[0])].role
     if role not in (Role.AUTOSOME, Role.X):
         return np.ones(len(batch))  # haploid, or not known: the test has no meaning
+    if are_dosages(calls):
+        calls = job.source.hard_calls(batch.source_index)
     counts = count_block(calls, job.samples.hwe_rows)
     if batch.haploid_x.any():
         women = count_block(calls, job.samples.hwe_females)
@@ -119,16 +116,16 @@ def _hardy_weinberg(job: ScanJob, batch: Variants, calls: Calls) -> NDArray[np.f
     return hardy_weinberg_p(counts)
 
 
-def _mask_haploid(job: ScanJob, batch: Variants, calls: Calls) -> int:
+def _mask_haploid(job: ScanJob, batch: Variants, calls: Block) -> int:
     """Set heterozygous males on X missing; a man has one X."""
     haploid = np.flatnonzero(batch.haploid_x)
     if not haploid.size or not job.samples.males.size:
         return 0
     block = calls[haploid]
-    changed = mask_heterozygotes(job.samples.males, MISSING, block)
+    changed = mask_single(block, job.samples.males)
     if changed:
         calls[haploid] = block
-    return int(changed)
+    return changed
 
 
 def _same_alleles(batch: Variants) -> NDArray[np.bool_]:

@@ -31,7 +31,7 @@ def report_variants(
 ) -> None:
     """Say what is odd about the variants; `labels` are those of the file, in order."""
     _report_labels(labels, variants, options, log)
-    where = options.files.bim
+    where = options.files.variants
     _report_order(variants, labels, where, log)
     _report_shared_ids(variants.raw.marker_id, where, log)
     _report_shared_places(variants, where, log)
@@ -124,7 +124,7 @@ def _report_order(
     if backwards.size:
         said.append(
             f"{backwards.size:,} positions are smaller than the one before them on their "
-            f"chromosome (first on line {backwards[0] + 1})"
+            f"chromosome (first on line {backwards[0] + variants.raw.first_line})"
         )
     order = [labels[k].name for k in dict.fromkeys(chrom[starts].tolist())]
     numbers = [int(name) for name in order if name.isdigit() and name != "0"]
