@@ -59,7 +59,7 @@ $(VENV)/.installed: pyproject.toml requirements/run.txt | $(BIN)/python
 	  $(PIP) --require-hashes --requirement requirements/run.txt && \
 	  $(PIP) --no-deps --no-build-isolation --editable .; \
 	else \
-	  $(PIP) --editable .; \
+	  $(PIP) --editable '.[report]'; \
 	fi
 	@touch $@
 
@@ -140,7 +140,7 @@ LOCK = $(TOOLS)/bin/uv pip compile --quiet --universal --python-version 3.11 --g
 
 lock: $(TOOLS)/.installed
 	$(LOCK) --extra dev --output-file requirements/ci.txt
-	$(LOCK) --constraint requirements/ci.txt --output-file requirements/run.txt
+	$(LOCK) --extra report --constraint requirements/ci.txt --output-file requirements/run.txt
 
 # --strict: what could not be looked up counts as a failure, not as sound.
 audit: $(TOOLS)/.installed

@@ -15,8 +15,8 @@ _GROUPS = {
     "missing-code no-missing-code no-header",
     "Samples and variants": "keep remove mind extract exclude chr maf mac geno hwe nonfounders "
     "include-nonautosomal species autosomes min-loco-variants",
-    "Relatedness matrix (GRM)": "grm grm-bfile grm-pfile convert grm-model grm-missing grm-maf grm-geno "
-    "grm-chr grm-extract grm-exclude pca eigen",
+    "Relatedness matrix (GRM)": "grm grm-bfile grm-pfile convert grm-model grm-missing grm-maf "
+    "grm-geno grm-chr grm-extract grm-exclude pca eigen",
     "Model and test": "no-loco h2 variance test scan exact-below seed precision whitener "
     "condition rint",
     "Output": "out what to overwrite genome-build ancestry trait-description parquet",
