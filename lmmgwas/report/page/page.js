@@ -72,7 +72,7 @@
     line: { color: colour("line"), width: 1, dash },
   });
 
-  // Points of a Manhattan plot are many: they are painted on a canvas below plotly's axes, which
+  // Points of a Manhattan plot are many: they are painted on a canvas over plotly's axes, which
   // bring zoom and hover. A trace without marks is what plotly looks for points in.
   class Manhattan {
     constructor(figure, data) {
