@@ -81,6 +81,7 @@ demo: $(VENV)/.installed
 	  --covar test_data/covar.tsv --genome-build GRCh38 --out $(DEMO)/study --overwrite
 	@echo
 	@echo "Results in $(DEMO)/, for the traits height and ldl:"
+	@echo "  report              $(DEMO)/study.report.html (open it in a browser)"
 	@echo "  plots               $(DEMO)/study.height.manhattan.png   $(DEMO)/study.height.qq.png"
 	@echo "                      $(DEMO)/study.ldl.manhattan.png      $(DEMO)/study.ldl.qq.png"
 	@echo "                      (and .pdf of each)"
