@@ -72,7 +72,7 @@ def r2_to(lead: Variants, variants: Variants, panel: Panel) -> Array:
 
 def _calls(variants: Variants, panel: Panel) -> Calls:
     """Calls (b, n) of the panel; as in the tests, men with two alleles on X have no call."""
-    calls = panel.source.read(variants.source_index)
+    calls = panel.source.hard_calls(variants.source_index)
     haploid = np.flatnonzero(variants.haploid_x)
     if haploid.size and panel.males.size:
         block = calls[haploid]
