@@ -195,7 +195,7 @@ def test_without_pgenlib(
     monkeypatch.setitem(sys.modules, "pgenlib", None)
     result = run_cli("assoc", *pfile_inputs(small_study, pfile), "--out", tmp_path / "r")
     assert result.exit_code == 2
-    assert "[E143]" in result.stderr
+    assert "[E148]" in result.stderr
     assert "pip install 'lmmgwas[pgen]'" in result.stderr
 
 

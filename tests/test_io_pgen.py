@@ -304,7 +304,7 @@ def test_a_read_that_fails_is_said_with_its_variants(
 def test_without_pgenlib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = write_set(tmp_path, random_calls(6, 4))
     monkeypatch.setitem(sys.modules, "pgenlib", None)
-    with pytest.raises(UsageError, match=r"E143.*pip install 'lmmgwas\[pgen\]'"):
+    with pytest.raises(UsageError, match=r"E148.*pip install 'lmmgwas\[pgen\]'"):
         opened(paths)
 
 

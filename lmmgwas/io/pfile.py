@@ -48,7 +48,7 @@ class PgenSource:
         Raises
         ------
         UsageError
-            E143: pgenlib is not installed.
+            E148: pgenlib is not installed.
         FormatError
             E140 (not a .pgen), E141 (size), E142 (storage mode), E144 (several ALT alleles), E145
             (damaged), E105 (not a regular file), and those of `read_pvar` and

@@ -35,12 +35,12 @@ _NUMBER = re.compile(r"error ([0-9]+)")
 
 
 def load_pgenlib() -> Any:
-    """Return the module pgenlib. Raises UsageError (E143) where it is not installed."""
+    """Return the module pgenlib. Raises UsageError (E148) where it is not installed."""
     try:
         import pgenlib
     except ImportError as error:
         raise UsageError(
-            "E143",
+            "E148",
             "PGEN files are read by pgenlib, which is not installed: pip install 'lmmgwas[pgen]'; "
             "or convert the file set (plink2 --make-bed, which keeps hard calls alone) and give "
             "--bfile",
@@ -54,7 +54,7 @@ class PgenFile:
     Raises
     ------
     UsageError
-        E143: pgenlib is not installed.
+        E148: pgenlib is not installed.
     FormatError
         E105 (not a regular file), E140 to E142 (see `read_pgen_header`), E145 (damaged).
     OSError
