@@ -9,7 +9,7 @@ DEMO := demo_results
 DOCS := build/docs
 
 .PHONY: help setup demo docs man doc-pictures test test-all faults fuzz coverage lint type bench \
-  validate lock audit
+  validate lock audit dist house
 
 help:
 	@echo "make setup     make .venv and install the package with its development tools, by the lock"
@@ -30,6 +30,9 @@ help:
 	@echo "               PLINK 2, BOLT-LMM, FaST-LMM (FASTLMM_PYTHON=its Python) where they are there;"
 	@echo "               BENCH='--only a,g' some of the cases, BENCH=--help all options"
 	@echo "make validate  compare with PLINK 2, GEMMA, FaST-LMM and GWAS-SSF where they are there"
+	@echo "make dist      wheel and sdist into dist/, each tried in a clean environment with every"
+	@echo "               Python that is there (needs a package index)"
+	@echo "make house     draw docs/house.svg again, from the imports"
 	@echo "make lock      write requirements/*.txt again; UPGRADE=--upgrade takes newer versions"
 	@echo "make audit     look for known vulnerabilities of the locked versions (needs the network)"
 
@@ -134,6 +137,13 @@ $(TOOLS)/.installed: | $(BIN)/python
 	@$(BIN)/python -m venv --clear $(TOOLS)
 	@$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check uv pip-audit
 	@touch $@
+
+dist: $(VENV)/.installed-dev
+	$(BIN)/python scripts/check_install.py --python $(BIN)/python --python python3.11 \
+	  --python python3.12 --python python3.13
+
+house: | $(BIN)/python
+	$(BIN)/python scripts/draw_house.py
 
 # No host is written into the locks: where packages come from is the business of who installs them.
 LOCK = $(TOOLS)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
