@@ -33,7 +33,7 @@ from doc_pages import (
 )
 
 import lmmgwas
-from lmmgwas.errors import LmmgwasError
+from lmmgwas.errors import LmmgwasError, UsageError
 
 ROOT = DOCS.parent
 PACKAGE = Path(lmmgwas.__file__).parent
@@ -64,7 +64,14 @@ def mice_and_plants(folder: Path) -> None:
     files.pheno.rename(folder / "traits.tsv")
 
 
-PREPARE = {"howto/species": mice_and_plants}
+def options_in_a_file(folder: Path) -> None:
+    """The file of options that its page shows."""
+    page = DOCS / "howto" / "configuration.md"
+    (shown,) = [b for b in blocks_of(page) if b.language == "{code-block}"]
+    (folder / "study.toml").write_text(shown.text)
+
+
+PREPARE = {"howto/configuration": options_in_a_file, "howto/species": mice_and_plants}
 
 
 class Shell:
@@ -176,9 +183,12 @@ def test_examples_of_help_have_valid_options(name):
         parse(call)
 
 
+_STUDY = "lmmgwas assoc --bfile study --pheno traits.tsv --plots none"
 BEFORE = {
     "assoc": ["lmmgwas grm --bfile study --out study"],
-    "plot": ["lmmgwas assoc --bfile study --pheno traits.tsv --out results --plots none"],
+    "convert": [f"{_STUDY} --out first"],
+    "merge": [f"{_STUDY} --out results --part {part}/2" for part in (1, 2)],
+    "plot": [f"{_STUDY} --out results", r"printf '5\t128000000\t128200000\tG1\n' > genes.bed"],
 }
 """What the examples of a command take for granted."""
 
@@ -209,7 +219,7 @@ def test_words_of_the_shell():
     assert is_plain_call("lmmgwas check --bfile a > job.sh")
     assert not is_plain_call("lmmgwas check --bfile a | head")
     assert not is_plain_call("for f in *; do lmmgwas plot $f; done")
-    with pytest.raises(click.NoSuchOption):
+    with pytest.raises(UsageError, match="did you mean --bfile"):
         parse(["assoc", "--bfle", "study", "--pheno", "p", "--out", "o"])
 
 
@@ -315,14 +325,16 @@ def test_every_reason_is_explained():
 def test_files_of_a_run_are_explained(small_study, tmp_path, run_cli):
     """A real run: every file has a section or a row, every column and every key of it, too."""
     out = tmp_path / "res"
-    extra = ["--scan", "calibrated", "--plots", "all", "--out", out]
-    assert run_cli("assoc", *small_study.inputs, *extra).exit_code == 0
+    extra = ["--scan", "calibrated", "--plots", "all", "--parquet", "--threshold", 0.01]
+    assert run_cli("assoc", *small_study.inputs, *extra, "--out", out).exit_code == 0
     matrix = ["--bfile", small_study.bfile, "--eigen", "--pca", 2, "--grm-missing", "pairwise"]
     assert run_cli("grm", *matrix, "--out", out).exit_code == 0
     text = OUTPUTS.read_text()
-    for path in sorted(tmp_path.glob("res.*")):
+    assert list(tmp_path.glob("res.height.region.*.png"))
+    for path in sorted(tmp_path.glob("res[._]*")):
         name = re.sub(r"\.(height|weight)\.", ".TRAIT.", path.name)
-        name = re.sub(r"\.chr\d+\.", ".chrLABEL.", name).replace("res.", "PREFIX.", 1)
+        name = re.sub(r"\.region\.\w+_\d+\.", ".region.CHROMOSOME_POSITION.", name)
+        name = re.sub(r"\.chr\d+\.", ".chrLABEL.", name).replace("res", "PREFIX", 1)
         if not name.endswith((".tbi", ".pdf")):
             assert f"`{name}`" in text, name
     columns = {

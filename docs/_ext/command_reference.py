@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lmmgwas.cli.main import cli
+from lmmgwas.io.export_formats import FORMATS
 
 if TYPE_CHECKING:
     from docutils import nodes
@@ -119,6 +120,15 @@ def examples_of(command: click.Command) -> Iterator[str]:
             yield line.strip()
 
 
+def formats_table() -> str:
+    """Return what `convert` writes as a table in Markdown: option, program, whose effect."""
+    rows = [
+        f"| `{target.name}` | [{target.title}]({target.source}) | {target.effect_rule} |"
+        for target in FORMATS.values()
+    ]
+    return "\n".join(["| `--to` | for | whose effect |", "|---|---|---|", *rows, ""])
+
+
 # --- what Sphinx sees -----------------------------------------------------------------------------
 
 
@@ -185,12 +195,20 @@ def setup(app: "Sphinx") -> dict[str, Any]:
 
         def _option(self, option: Option) -> list[nodes.Node]:
             """The node of Sphinx's own `option` directive, with the help as its content."""
-            made = self.parse_text_to_nodes(f"```{{option}} {option.signature}\n```\n")
+            forms = option.signature.replace(" / ", ", ")  # as Sphinx parts names
+            made = self.parse_text_to_nodes(f"```{{option}} {forms}\n```\n")
             content = _paragraph(option.text)
             for desc in made:
                 if isinstance(desc, addnodes.desc):
                     desc.children[-1].append(content)
             return made
 
+    class FormatsDirective(SphinxDirective):
+        """`{lmmgwas-formats}`: what `convert` writes, from where the program has it."""
+
+        def run(self) -> list[nodes.Node]:
+            return self.parse_text_to_nodes(formats_table())
+
     app.add_directive("lmmgwas-command", CommandDirective)
+    app.add_directive("lmmgwas-formats", FormatsDirective)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -13,7 +13,7 @@ _EPILOG = """
 Examples:
   lmmgwas grm --bfile study --part 1/2 --out study; lmmgwas grm --bfile study --part 2/2 --out study
   lmmgwas merge --out study
-  lmmgwas merge --what assoc --out results --tmpdir /scratch
+  lmmgwas merge --what assoc --out results --tmpdir /tmp
 """
 
 
