@@ -53,13 +53,13 @@ def spoil_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     """One value of each tile of the GRM is wrong."""
     from lmmgwas.pipeline import grm_sums
 
-    right = grm_sums.fill_tile
+    right = grm_sums.fill_block
 
     def wrong(calls, centre, scale, out):
         right(calls, centre, scale, out)
         out[0, 50] += 0.5
 
-    monkeypatch.setattr(grm_sums, "fill_tile", wrong)
+    monkeypatch.setattr(grm_sums, "fill_block", wrong)
 
 
 def spoil_sums(monkeypatch: pytest.MonkeyPatch) -> None:

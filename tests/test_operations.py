@@ -344,7 +344,7 @@ def test_odd_prefixes(
     assert done.exit_code == 0, done.stderr
     found = files_of(tmp_path / name)
     assert len(found) == 7
-    assert all(path.name.startswith(f"{name}.") for path in tmp_path.iterdir())
+    assert all(path.name.startswith((f"{name}.", f"{name}_mqc.")) for path in tmp_path.iterdir())
     metadata = found[".height.tsv.gz-meta.yaml"].decode()
     quoted = json.dumps(f"{name}.height.tsv.gz", ensure_ascii=False)
     assert f"data_file_name: {quoted}\n" in metadata

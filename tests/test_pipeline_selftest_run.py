@@ -102,13 +102,13 @@ def test_a_wrong_tile_of_the_grm_is_found(tmp_path: Path, monkeypatch: pytest.Mo
     from lmmgwas.pipeline import grm_sums
 
     ways(monkeypatch, "Cholesky, single")
-    right = grm_sums.fill_tile
+    right = grm_sums.fill_block
 
     def wrong(calls, centre, scale, out):
         right(calls, centre, scale, out)
         out[0, 5] += 3.0
 
-    monkeypatch.setattr(grm_sums, "fill_tile", wrong)
+    monkeypatch.setattr(grm_sums, "fill_block", wrong)
     found = failures(tmp_path)
     assert "E903" in found["grm: the command"]
 

@@ -478,7 +478,8 @@ def test_without_javascript_there_are_pictures_and_tables(browser: Driver, run_f
     tags = [names[k] for k in nodes["nodeName"]]
     seen = {(tags[node], k): boxes["bounds"][k] for k, node in enumerate(boxes["nodeIndex"])}
     images = [box for (tag, _), box in seen.items() if tag == "IMG"]
-    assert len(images) == 4  # two traits, two plots
+    regions = list(run_file.parent.glob("*.region.*.png"))
+    assert len(images) == 4 + len(regions)  # two traits, two plots
     assert all(width > 300 and height > 200 for _, _, width, height in images)
     assert not [tag for tag, _ in seen if tag == "CANVAS"]  # no empty frames
     assert [tag for tag, _ in seen if tag == "TABLE"]

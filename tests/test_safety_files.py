@@ -109,12 +109,12 @@ def test_names_of_traits_never_become_paths(
     after = tree(tmp_path)
     new = [Path(name) for name in after.keys() - before.keys()]
     assert {path.parent for path in new} == {out.relative_to(tmp_path)}
-    assert all(re.fullmatch(r"run\.[A-Za-z0-9._-]+", path.name) for path in new)
+    assert all(re.fullmatch(r"run(\.[A-Za-z0-9._-]+|_mqc\.json)", path.name) for path in new)
     assert all(after[name] == content for name, content in before.items())
     manifest = json.loads((out / "run.run.json").read_text(encoding="utf-8"))
     assert [trait["name"] for trait in manifest["traits"]] == list(names)
     written = [Path(file["path"]).name for file in manifest["outputs"]]
-    assert len({name.lower() for name in written}) == len(written) == 2 * 6 + 1
+    assert len({name.lower() for name in written}) == len(written) == 2 * 6 + 2
     assert {path.name for path in new} == {*written, "run.run.json", "run.log"}
 
 
@@ -298,7 +298,7 @@ def test_results_have_the_modes_that_the_user_wants(
     result = assoc()
     assert result.exit_code == 0, result.stderr
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in out.iterdir()}
-    assert len(modes) == 15
+    assert len(modes) == 16
     assert set(modes.values()) == {0o666 & ~mask}, modes
 
 
