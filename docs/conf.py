@@ -20,6 +20,7 @@ myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build", "README.md"]
 nitpicky = True
+smartquotes_action = "qe"  # a double dash is that of an option
 
 html_theme = "furo"
 html_title = f"lmmgwas {release}"

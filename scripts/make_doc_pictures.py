@@ -16,8 +16,10 @@ RUNS = {
     "plain": ["--h2", "0"],
     "conditioned": ["--condition", "rs1001347,rs1000498"],
 }
-KEPT = ("manhattan-mixed", "manhattan-conditioned", "qq-mixed", "qq-plain")
+KEPT = ("manhattan-mixed", "manhattan-conditioned", "qq-mixed", "qq-plain", "region-mixed")
 """Pictures that the pages show: kind of plot and run."""
+PLACES = {"region": "region.5_128165989"}
+"""Of kinds that a trait has several plots of, the one that is shown."""
 
 
 def main() -> None:
@@ -31,7 +33,8 @@ def main() -> None:
         for picture in KEPT:
             kind, run = picture.split("-")
             target = PICTURES / f"{picture}.png"
-            shutil.copyfile(Path(folder) / f"{run}.height.{kind}.png", target)
+            drawn = Path(folder) / f"{run}.height.{PLACES.get(kind, kind)}.png"
+            shutil.copyfile(drawn, target)
             print(f"{target.name}: {target.stat().st_size:,} bytes")
 
 
