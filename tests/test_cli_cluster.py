@@ -116,6 +116,7 @@ def test_a_local_cluster(run_cli: RunCli, small_study: StudyFiles, tmp_path: Pat
     assert output_of(tmp_path / "out") == output_of(tmp_path / "serial")
 
 
+@pytest.mark.slow
 def test_a_cluster_scans_with_given_null_models(
     run_cli: RunCli, small_study: StudyFiles, tmp_path: Path
 ) -> None:

@@ -61,7 +61,7 @@ def test_conditioning_on_an_absent_variant_is_refused(
 
 
 @pytest.mark.parametrize("test", ["lrt", "score"])
-@pytest.mark.parametrize("variance", ["null", "per-variant"])
+@pytest.mark.parametrize("variance", ["null", pytest.param("per-variant", marks=pytest.mark.slow)])
 def test_other_tests_give_similar_p_and_the_same_beta(
     run_cli: RunCli, small_study: StudyFiles, tmp_path: Path, test: str, variance: str
 ) -> None:

@@ -172,6 +172,7 @@ def test_against_a_plain_reader(tmp_path: Path) -> None:
         assert [(g.start, g.end, g.name) for g in genes] == sorted(expected)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     """A GTF of 60 MB and 400,000 rows: less than a tenth of it at any time beyond the blocks."""
     row = '{}\thav\tgene\t{}\t{}\t.\t+\t.\tgene_id "ENSG{:08d}"; gene_name "N{}"; tag "basic";'
