@@ -27,6 +27,7 @@ KERNELS = {
     "tests/test_numerics_kernels.py": (),
     "tests/test_numerics_hwe.py": (),
     "tests/test_numerics_refit.py": ("log_likelihood", "row_of_zeros", "perfect_fit"),
+    "tests/test_numerics_dosage_kernels.py": (),
     "tests/test_numerics_hashing.py": (),
     "tests/test_numerics_panels.py": (),
     "tests/test_numerics_triangle.py": (),
