@@ -69,7 +69,9 @@ def test_a_sound_study(small_study: StudyFiles, check: Check) -> None:
         r"about \d+ s, \d+ s to \d+ s \(.*\); at \d+ GFLOP/s with 1 thread", said["time"]
     )
     assert re.match(r"about \d+ MiB in .*tables.*GRM.* are free", said["disk"])
-    assert script.startswith("#!/bin/sh\n#SBATCH --cpus-per-task=1 --mem=1G --time=00:10:00\n")
+    # The estimate begins with what this process holds, which after a thousand tests is much.
+    job = r"#!/bin/sh\n#SBATCH --cpus-per-task=1 --mem=[1-4]G --time=00:10:00\n"
+    assert re.match(job, script)
 
 
 def test_nothing_is_written(small_study: StudyFiles, check: Check, tmp_path: Path) -> None:
