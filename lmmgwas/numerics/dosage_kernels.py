@@ -44,7 +44,7 @@ def dosages_of_calls(calls: NDArray[np.int8], out: _D) -> None:
     for j in range(calls.shape[0]):
         for i in range(calls.shape[1]):
             call = calls[j, i]
-            out[j, i] = ONE * call if call >= 0 else NO_DOSAGE
+            out[j, i] = ONE * np.int64(call) if call >= 0 else NO_DOSAGE
 
 
 @kernel
