@@ -18,6 +18,7 @@ from lmmgwas.numerics.kernels import (
     mirror_lower,
     move_lower,
     pack_rows,
+    replace_call,
     spread_bytes,
     strict_lower_square_sum,
     weigh_lower,
@@ -251,3 +252,11 @@ def test_add_weighted_product() -> None:
     add_weighted_product(packed, counts, total, joint)
     np.testing.assert_array_equal(total, [3.0, 1.0, 1.0])
     np.testing.assert_array_equal(joint, [6.0, 2.0, 9.0])
+
+
+@pytest.mark.parametrize(("old", "new"), [(MISSING, 3), (0, 2), (1, MISSING), (7, 0)])
+def test_replace_call(old: int, new: int) -> None:
+    calls = random_calls(5, 37)
+    expected = np.where(calls == old, np.int8(new), calls)
+    replace_call(old, new, calls)
+    np.testing.assert_array_equal(calls, expected)

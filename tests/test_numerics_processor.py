@@ -91,3 +91,20 @@ def test_it_comes_before_numpy() -> None:
     code = "import sys; import lmmgwas.cli.main; print('numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_numbers_that_are_taken_for_0(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A processor with FTZ and DAZ halves its smallest normal number to 0."""
+
+    class Flushing(float):
+        def __mul__(self, other: float) -> float:
+            return 0.0
+
+    class Info:
+        min = Flushing(sys.float_info.min)
+
+    assert processor.flushed_denormals() is None
+    monkeypatch.setattr(processor.sys, "float_info", Info)
+    warning = processor.flushed_denormals()
+    assert warning is not None
+    assert "-ffast-math" in warning
