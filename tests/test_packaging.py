@@ -136,7 +136,7 @@ def test_the_container_builds_and_runs() -> None:
     tag = "lmmgwas-test"
     done = subprocess.run([docker, "build", "-q", "-t", tag, ROOT], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    script = "lmmgwas --version && ps -o pid && test $(id -u) != 0 && lmmgwas example /tmp/s"
+    script = "lmmgwas --version && ps -o pid && test $(id -u) != 0 && lmmgwas example study"
     done = subprocess.run([docker, "run", "--rm", tag, "sh", "-ec", script], capture_output=True)
     assert done.returncode == 0, done.stderr
 
