@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from lmmgwas.cli.command import Command
-from lmmgwas.cli.options import SPECIES
+from lmmgwas.cli.options import SPECIES, table_options, table_run_bundle
 from lmmgwas.io.export_formats import FORMATS
 
 _EPILOG = """
@@ -36,17 +36,7 @@ Examples:
     type=click.Choice(SPECIES),
     help="Whose chromosomes the labels are. [default: human]",
 )
-@click.option(
-    "--autosomes",
-    metavar="N",
-    type=click.IntRange(1),
-    help="Number of autosomes, for other species. [default: 22]",
-)
-@click.option("--overwrite", is_flag=True, help="Replace existing output.")
-@click.option("--strict", is_flag=True, help="Make every warning an error.")
-@click.option("--quiet", is_flag=True, help="Print warnings and errors only.")
-@click.option("--verbose", is_flag=True, help="Print the time of each step, too.")
-@click.option("--debug", is_flag=True, help="Show a traceback when something fails.")
+@table_options
 def command(**given: Any) -> None:
     """Write TABLE, PREFIX.TRAIT.tsv.gz of `lmmgwas assoc`, in another tool's format."""
     from pathlib import Path
@@ -54,17 +44,11 @@ def command(**given: Any) -> None:
     from lmmgwas.cli.session import session
     from lmmgwas.model.chromosomes import Karyotype
     from lmmgwas.pipeline.convert_run import ConvertJob, run_convert
-    from lmmgwas.pipeline.options import RunOptions
 
     job = ConvertJob(
         table=Path(given["table"]),
         target=FORMATS[given["target"]],
-        run=RunOptions(
-            out=Path(given["out"]),
-            overwrite=given["overwrite"],
-            strict=given["strict"],
-            verbosity=0 if given["quiet"] else 2 if given["verbose"] or given["debug"] else 1,
-        ),
+        run=table_run_bundle(given),
         karyotype=Karyotype.of(given["species"], given["autosomes"]),
     )
     with session(job.run) as (log, outputs, _):

@@ -144,6 +144,27 @@ region_options = (
     ),
 )
 
+_overwrite = click.option("--overwrite", is_flag=True, help="Replace existing output.")
+
+_words = (
+    click.option("--strict", is_flag=True, help="Make every warning an error."),
+    click.option("--quiet", is_flag=True, help="Print warnings and errors only."),
+    click.option("--verbose", is_flag=True, help="Print the time of each step, too."),
+    click.option("--debug", is_flag=True, help="Show a traceback when something fails."),
+)
+
+table_options = bundled(
+    click.option(
+        "--autosomes",
+        metavar="N",
+        type=click.IntRange(1),
+        help="Number of autosomes, for other species. [default: 22]",
+    ),
+    _overwrite,
+    *_words,
+)
+"""Of the commands that read a table of results and no study."""
+
 _means = (
     click.option(
         "--threads",
@@ -165,13 +186,10 @@ _means = (
         help="Variants read at a time; changes memory and speed, never a result.",
     ),
     click.option("--tmpdir", metavar="DIR", help="Temporary files. [default: beside the output]"),
-    click.option("--overwrite", is_flag=True, help="Replace existing output."),
+    _overwrite,
     click.option("--resume", is_flag=True, help="Go on with a run that was interrupted."),
     click.option("--break-lock", is_flag=True, help="Take the name from a run that is gone."),
-    click.option("--strict", is_flag=True, help="Make every warning an error."),
-    click.option("--quiet", is_flag=True, help="Print warnings and errors only."),
-    click.option("--verbose", is_flag=True, help="Print the time of each step, too."),
-    click.option("--debug", is_flag=True, help="Show a traceback when something fails."),
+    *_words,
 )
 
 run_options = bundled(
@@ -303,7 +321,6 @@ def run_bundle(given: dict[str, Any], suffix: str = "") -> "RunOptions":
     cluster = _cluster(given)
     share_of_machine = 1 if cluster is None else cluster.workers or 1
     threads = given["threads"] or max(1, available_threads() // share_of_machine)
-    verbosity = 0 if given["quiet"] else 2 if given["verbose"] or given["debug"] else 1
     share = share_of(given.get("part"))
     out = Path(given["out"])
     if share is not None:
@@ -318,12 +335,28 @@ def run_bundle(given: dict[str, Any], suffix: str = "") -> "RunOptions":
         strict=given["strict"],
         tmpdir=optional_path(given["tmpdir"]),
         memory=memory_bytes(given["memory"]),
-        verbosity=verbosity,
+        verbosity=_verbosity(given),
         arguments=tuple(sorted({**given, "threads": threads}.items())),
         origins=origins(),
         share=share,
         cluster=cluster,
     )
+
+
+def table_run_bundle(given: dict[str, Any]) -> "RunOptions":
+    """Make the run options of a command that reads a table of results."""
+    from lmmgwas.pipeline.options import RunOptions
+
+    return RunOptions(
+        out=Path(given["out"]),
+        overwrite=given["overwrite"],
+        strict=given["strict"],
+        verbosity=_verbosity(given),
+    )
+
+
+def _verbosity(given: dict[str, Any]) -> int:
+    return 0 if given["quiet"] else 2 if given["verbose"] or given["debug"] else 1
 
 
 def _cluster(given: dict[str, Any]) -> "ClusterOptions | None":

@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lmmgwas.cli.command import Command
-from lmmgwas.cli.options import SPECIES, bundled, optional_path, plot_bundle, region_options
+from lmmgwas.cli.options import (
+    SPECIES,
+    bundled,
+    optional_path,
+    plot_bundle,
+    region_options,
+    table_options,
+    table_run_bundle,
+)
 
 if TYPE_CHECKING:
     from lmmgwas.model.chromosomes import Karyotype
@@ -55,17 +63,7 @@ Examples:
     type=click.Choice(SPECIES),
     help="Whose chromosomes the labels are. [default: human unless a number is above 25]",
 )
-@click.option(
-    "--autosomes",
-    metavar="N",
-    type=click.IntRange(1),
-    help="Number of autosomes, for other species. [default: 22]",
-)
-@click.option("--overwrite", is_flag=True, help="Replace existing output.")
-@click.option("--strict", is_flag=True, help="Make every warning an error.")
-@click.option("--quiet", is_flag=True, help="Print warnings and errors only.")
-@click.option("--verbose", is_flag=True, help="Print the time of each step, too.")
-@click.option("--debug", is_flag=True, help="Show a traceback when something fails.")
+@table_options
 def command(**given: Any) -> None:
     """Draw TABLE again, and name its leads.
 
@@ -77,18 +75,12 @@ def command(**given: Any) -> None:
 
     from lmmgwas.cli.session import session
     from lmmgwas.model.chromosomes import Karyotype
-    from lmmgwas.pipeline.options import RunOptions
     from lmmgwas.pipeline.plot_run import PlotJob, run_plot
 
     karyotype = Karyotype.of(given["species"], given["autosomes"])
     job = PlotJob(
         table=Path(given["table"]),
-        run=RunOptions(
-            out=Path(given["out"]),
-            overwrite=given["overwrite"],
-            strict=given["strict"],
-            verbosity=0 if given["quiet"] else 2 if given["verbose"] or given["debug"] else 1,
-        ),
+        run=table_run_bundle(given),
         karyotype=karyotype,
         threshold=given["threshold"],
         suggestive=given["suggestive"],

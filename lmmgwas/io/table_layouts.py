@@ -5,7 +5,7 @@ header that is none of these is refused with the columns found and the ones want
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lmmgwas.errors import FormatError, Problem
 from lmmgwas.io.text import nearest, shown
@@ -97,6 +97,23 @@ _OURS = Layout(
     _pairs(chrom=CHROMOSOME, pos=POSITION, log10p=f"{NEG_LOG10_P}|{P_VALUE}", n=COUNT),
 )
 
+_PLINK2 = Layout(
+    "PLINK 2",
+    _pairs(chrom="#CHROM|CHROM", pos="POS", log10p="NEG_LOG10_P|LOG10_P"),
+    marks=("ID", "A1"),
+    others=_pairs(
+        effect="A1",
+        other="OMITTED",
+        beta="BETA",
+        se="SE|LOG(OR)_SE",
+        af="A1_FREQ",
+        marker="ID",
+        n="OBS_CT",
+    ),
+    only=("TEST", "ADD"),
+    effect_rule="BETA is of A1.",
+)
+
 PEERS = (
     Layout(
         "GEMMA",
@@ -135,38 +152,8 @@ PEERS = (
         only=("TEST", "ADD"),
         effect_rule="BETA is of ALLELE1.",
     ),
-    Layout(
-        "PLINK 2",
-        _pairs(chrom="#CHROM|CHROM", pos="POS", log10p="NEG_LOG10_P|LOG10_P"),
-        marks=("ID", "A1"),
-        others=_pairs(
-            effect="A1",
-            other="OMITTED",
-            beta="BETA",
-            se="SE|LOG(OR)_SE",
-            af="A1_FREQ",
-            marker="ID",
-            n="OBS_CT",
-        ),
-        only=("TEST", "ADD"),
-        effect_rule="BETA is of A1.",
-    ),
-    Layout(
-        "PLINK 2",
-        _pairs(chrom="#CHROM|CHROM", pos="POS", p="P"),
-        marks=("ID", "A1"),
-        others=_pairs(
-            effect="A1",
-            other="OMITTED",
-            beta="BETA",
-            se="SE|LOG(OR)_SE",
-            af="A1_FREQ",
-            marker="ID",
-            n="OBS_CT",
-        ),
-        only=("TEST", "ADD"),
-        effect_rule="BETA is of A1.",
-    ),
+    _PLINK2,
+    replace(_PLINK2, needed=_pairs(chrom="#CHROM|CHROM", pos="POS", p="P")),
     Layout(
         "BOLT-LMM",
         _pairs(chrom="CHR", pos="BP", p="P_BOLT_LMM|P_BOLT_LMM_INF|P_LINREG"),
