@@ -193,6 +193,8 @@ def test_what_a_fam_is_read_for(kept: Path, study: Study, run_cli: RunCli, tmp_p
         (("--convert", "npy", "--grm", "GRM", "--pca", 3), 2, "E020", ("--pca",)),
         (("--convert", "npy", "--grm", "GRM", "--eigen"), 2, "E020", ("--eigen",)),
         (("--convert", "npy", "--grm", "GRM", "--grm-chr", 1), 2, "E020", ("--grm-chr",)),
+        (("--convert", "npy", "--grm", "GRM", "--grm-maf", 0.01), 2, "E020", ("--grm-maf",)),
+        (("--convert", "npy", "--grm", "GRM", "--grm-model", "hwe"), 2, "E020", ("--grm-model",)),
         (("--convert", "gcta", "--grm", "GEMMA"), 2, "E020", ("--fam", "c.cXX.txt")),
         (("--convert", "npy", "--grm", "NONE"), 7, "E110", ("none.grm.id",)),
     ],

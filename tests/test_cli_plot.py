@@ -186,7 +186,7 @@ def test_names_of_chromosomes_in_the_picture(monkeypatch: pytest.MonkeyPatch) ->
     from lmmgwas.io.read_sumstats import SummaryTable
     from lmmgwas.io.table_layouts import OURS, FoundLayout
     from lmmgwas.io.text import Remarks
-    from lmmgwas.pipeline import plot_run
+    from lmmgwas.pipeline.table_results import arrange
 
     def names(labels: tuple[str, ...], chrom: list[int]) -> tuple[str, ...]:
         m = len(chrom)
@@ -197,6 +197,7 @@ def test_names_of_chromosomes_in_the_picture(monkeypatch: pytest.MonkeyPatch) ->
             np.array(chrom, np.int32),
             np.ones(m, np.int64),
             np.ones(m),
+            None,
             np.arange(m),
             1,
             0,
@@ -204,7 +205,7 @@ def test_names_of_chromosomes_in_the_picture(monkeypatch: pytest.MonkeyPatch) ->
             (),
             Remarks(),
         )
-        return plot_run._arrange(table).names
+        return arrange(table).names
 
     assert names(("10", "X", "2", "0", "scaffold", "MT"), [0, 1, 2, 3, 4, 5]) == (
         "2",

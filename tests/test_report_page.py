@@ -5,13 +5,13 @@ import hashlib
 import json
 import math
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import RunCli, StudyFiles
 from hostile import MARK, NAMES, hostile_page, read_table, rename_study, shown
+from page_reader import NO_PLOTLY, STUB, Reader, path_of
 from scipy import stats
 
 from lmmgwas.pipeline import report_run
@@ -22,53 +22,6 @@ from lmmgwas.report.render import render_page
 from lmmgwas.report.thinning import choose_points
 
 ONE_THREAD = ("--threads", "1")
-STUB = "window.Plotly = {};\n"
-NO_PLOTLY = "needs plotly (pip install 'lmmgwas[report]')"
-
-
-class Reader(HTMLParser):
-    """Elements with their attributes, and the text of scripts and styles."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.inner: list[tuple[str, dict[str, str | None], str]] = []
-        self.words: list[str] = []
-        self._open: list[tuple[str, dict[str, str | None]]] = []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag in ("script", "style"):
-            self._open.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in ("script", "style"):
-            self._open.pop()
-
-    def handle_data(self, data: str) -> None:
-        if self._open:
-            tag, attributes = self._open[-1]
-            self.inner.append((tag, attributes, data))
-        else:
-            self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.words).split())
-
-    @property
-    def policy(self) -> dict[str, list[str]]:
-        key = "http-equiv"
-        [content] = [a["content"] for _, a in self.elements if a.get(key, "").startswith("Con")]
-        parts = [part.split() for part in str(content).split(";")]
-        return {part[0]: part[1:] for part in parts}
-
-    @property
-    def data(self) -> dict[str, object]:
-        [text] = [x for _, a, x in self.inner if a.get("type") == "application/json"]
-        return json.loads(text)
 
 
 def test_a_page_of_hostile_names_has_no_element_of_theirs() -> None:
@@ -240,10 +193,6 @@ def finished(run_cli: RunCli, tmp_path_factory: pytest.TempPathFactory) -> tuple
     result = run_cli("assoc", *files.inputs, "--plots", "png", "--out", out, *ONE_THREAD)
     assert result.exit_code == 0, result.stderr
     return out, result.stderr
-
-
-def path_of(out: Path, suffix: str) -> Path:
-    return out.with_name(out.name + suffix)
 
 
 def test_the_page_of_a_run_holds_its_numbers(finished: tuple[Path, str]) -> None:

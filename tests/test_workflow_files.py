@@ -162,7 +162,9 @@ def test_the_environments_take_this_version():
     for path in (SNAKEMAKE / "envs" / "lmmgwas.yaml", WRAPPER / "environment.yaml"):
         environment = load(path)
         assert environment["channels"] == ["conda-forge", "nodefaults"]
-        assert environment["dependencies"][-1] == {"pip": [f"lmmgwas =={lmmgwas.__version__}"]}
+        assert environment["dependencies"][-1] == {
+            "pip": [f"lmmgwas[report] =={lmmgwas.__version__}"]
+        }
 
 
 # --- the wrapper -------------------------------------------------------------------------------
@@ -342,7 +344,8 @@ def test_the_description_of_a_module_is_that_of_its_process(module):
 @pytest.mark.parametrize("module", MODULES, ids=lambda m: m.name)
 def test_the_environment_of_a_module_takes_this_version(module):
     environment = load(module / "environment.yml")
-    assert environment["dependencies"][-1] == {"pip": [f"lmmgwas=={lmmgwas.__version__}"]}
+    program = "lmmgwas[report]" if module.name in ("assoc", "merge") else "lmmgwas"
+    assert environment["dependencies"][-1] == {"pip": [f"{program}=={lmmgwas.__version__}"]}
 
 
 def test_modules_take_the_study_in_the_same_order():

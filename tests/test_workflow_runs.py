@@ -25,9 +25,10 @@ SNAKEMAKE_PROGRAM = os.environ.get("TEST_SNAKEMAKE") or shutil.which("snakemake"
 N_PARTS = 4
 STUDY = ("--bfile", "test_data/study", "--pheno", "test_data/pheno.tsv")
 TABLES = (*STUDY, "--covar", "test_data/covar.tsv", "--pheno-name", "height,ldl")
-# Not the same from run to run: times, and the arguments; what Snakemake notes; and one line of
+# Not the same from run to run: times, and the arguments, which the report shows, too; what
+# Snakemake notes; and one line of
 # the metadata.
-OWN = (".run.json", ".log", ".grm.json", ".done")
+OWN = (".run.json", ".report.html", ".log", ".grm.json", ".done")
 DAY = re.compile(rb"^date_metadata_last_modified: .*\n", re.MULTILINE)
 
 needs_snakemake = pytest.mark.skipif(

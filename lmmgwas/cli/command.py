@@ -80,6 +80,12 @@ def doubts() -> Iterator[str]:
         yield waiting.pop(0)
 
 
+def is_typed(name: str) -> bool:
+    """Whether the command line itself sets a parameter."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source is ParameterSource.COMMANDLINE
+
+
 def origins() -> tuple[tuple[str, str], ...]:
     """Return (parameter, where it was set) of all that the command line does not set."""
     context = click.get_current_context(silent=True)

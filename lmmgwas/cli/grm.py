@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lmmgwas.cli.command import Command
+from lmmgwas.cli.command import Command, is_typed
 from lmmgwas.cli.options import (
     genotype_bundle,
     genotype_options,
@@ -39,8 +39,12 @@ _BUILDING = (
     "grm_extract",
     "grm_exclude",
     "grm_chr",
+    "grm_model",
+    "grm_missing",
+    "grm_maf",
+    "grm_geno",
 )
-"""Options of a GRM that is built; what has a default is not asked for."""
+"""Options of a GRM that is built."""
 
 
 @click.command("grm", cls=Command, epilog=_EPILOG)
@@ -107,7 +111,7 @@ def _convert(given: dict[str, Any]) -> None:
             "--convert FORMAT and --grm PREFIX go together: the one says to what, the other what "
             "is converted; a GRM is built without both",
         )
-    unused = [name for name in _BUILDING if given[name] not in (None, False)]
+    unused = [name for name in _BUILDING if is_typed(name)]
     if unused:
         names = ", ".join("--" + name.replace("_", "-") for name in unused)
         raise UsageError("E020", f"{names} cannot change a matrix that is there: leave out")

@@ -144,6 +144,13 @@ region_options = (
     ),
 )
 
+report_option = click.option(
+    "--report/--no-report",
+    default=None,
+    help="Write PREFIX.report.html, a page with interactive plots; needs plotly. [default: where "
+    "plots are drawn]",
+)
+
 _overwrite = click.option("--overwrite", is_flag=True, help="Replace existing output.")
 
 _words = (

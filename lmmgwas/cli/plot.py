@@ -1,4 +1,4 @@
-"""`lmmgwas plot`: QQ and Manhattan plot and the leads again, from our table or a peer's."""
+"""`lmmgwas plot`: QQ and Manhattan plot, leads and report again, from our table or a peer's."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from lmmgwas.cli.options import (
     optional_path,
     plot_bundle,
     region_options,
+    report_option,
     table_options,
     table_run_bundle,
 )
@@ -57,7 +58,7 @@ Examples:
 @click.option(
     "--keep", metavar="FILE", help="r2 over these samples of --bfile only (FID IID, or IID)."
 )
-@bundled(*region_options)
+@bundled(report_option, *region_options)
 @click.option(
     "--species",
     type=click.Choice(SPECIES),
@@ -65,7 +66,7 @@ Examples:
 )
 @table_options
 def command(**given: Any) -> None:
-    """Draw TABLE again, and name its leads.
+    """Draw TABLE again, name its leads, and make a page of them.
 
     TABLE is PREFIX.TRAIT.tsv.gz or PREFIX.TRAIT.leads.tsv of `lmmgwas assoc`, or a table of
     BOLT-LMM, FaST-LMM, GCTA, GEMMA, METAL, PLINK 2, REGENIE or SAIGE, packed or not; which it is

@@ -15,6 +15,7 @@ from lmmgwas.cli.options import (
     part_option,
     plot_bundle,
     region_options,
+    report_option,
     run_bundle,
 )
 
@@ -175,12 +176,7 @@ _report_options = (
         show_default=True,
         help="PNG and PDF, PNG only, or none.",
     ),
-    click.option(
-        "--report/--no-report",
-        default=None,
-        help="Write PREFIX.report.html, a page with interactive plots; needs plotly. [default: as "
-        "--plots, not with none]",
-    ),
+    report_option,
     *region_options,
     click.option("--parquet", is_flag=True, help="Write each table as Parquet, too."),
     click.option("--genome-build", metavar="NAME", help="For the metadata: GRCh38."),

@@ -28,7 +28,7 @@ from lmmgwas.io.table_cells import (
     given_neg_log10_p,
     matches,
     neg_log10_of_p,
-    numbers,
+    numbers_within,
     positions,
     refuse,
     split_columns,
@@ -160,31 +160,16 @@ def _parse(
     counts(columns["n"], "n", problems)
     neg_log10_p = given_neg_log10_p(columns["neg_log_10_p_value"], "neg_log_10_p_value", problems)
     neg_log10_of_p(columns["p_value"], "p_value", problems)
-    beta = _in_range(columns, "beta", -math.inf, math.inf, problems)
-    se = _in_range(columns, "standard_error", 0.0, math.inf, problems)
-    frequency = _in_range(columns, "effect_allele_frequency", 0.0, 1.0, problems)
+    beta = numbers_within(columns["beta"], "beta", -math.inf, math.inf, problems)
+    se = numbers_within(columns["standard_error"], "standard_error", 0.0, math.inf, problems)
+    name = "effect_allele_frequency"
+    frequency = numbers_within(columns[name], name, 0.0, 1.0, problems)
     for name in (_LABEL, "effect_allele", "other_allele", "marker_id"):
         _refuse_blanks(columns[name], name, problems)
     _refuse_references(columns["ref_allele"], problems)
     refuse(problems, header, line, path)
     texts = {name: _without_missing(texts) for name, texts in columns.items()}
     return ResultBlock(line, texts, tuple(label_code), chrom, pos, beta, se, frequency, neg_log10_p)
-
-
-def _in_range(
-    columns: dict[str, Any], name: str, low: float, high: float, problems: CellProblems
-) -> Array:
-    """Return numbers (m,), NaN where there is none; infinite ones and others outside are noted."""
-    values, is_number = numbers(columns[name], name, problems, "E441")
-    for row in where(is_number & ~((values >= low) & (values <= high) & np.isfinite(values))):
-        bounds = "a finite number" if low == -math.inf else f"a number from {low:g}"
-        bounds += f" to {high:g}" if high < math.inf else ""
-        message = (
-            f"{name} {shown(columns[name][row].as_py())} is out of range: {bounds} was expected; "
-            "take the column from the original table"
-        )
-        problems.append((row, name, "E441", message))
-    return values
 
 
 def _refuse_blanks(texts: Any, name: str, problems: CellProblems) -> None:

@@ -25,6 +25,7 @@ from lmmgwas.io.table_cells import (
     counts,
     given_neg_log10_p,
     neg_log10_of_p,
+    numbers_within,
     positions,
     refuse,
     split_columns,
@@ -32,6 +33,7 @@ from lmmgwas.io.table_cells import (
 from lmmgwas.io.table_layouts import (
     CHROMOSOME,
     COUNT,
+    FREQUENCY,
     NEG_LOG10_P,
     P_VALUE,
     POSITION,
@@ -56,6 +58,7 @@ class SummaryTable:
     chrom: NDArray[np.int32]  # (m,) index into labels
     pos: Indices  # (m,) base pairs, 0 where unknown
     neg_log10_p: Array  # (m,)
+    frequency: Array | None  # (m,) of the effect allele, NaN where unknown; None without a column
     line: Indices  # (m,) of the file, the header being line 1
     n_samples: int  # the largest n, 0 where the table does not give it
     n_skipped: int  # rows without a p-value
@@ -88,6 +91,7 @@ class _Parts:
     chrom: list[NDArray[np.int32]] = field(default_factory=list)
     pos: list[Indices] = field(default_factory=list)
     neg_log10_p: list[Array] = field(default_factory=list)
+    frequency: list[Array] = field(default_factory=list)
     line: list[Indices] = field(default_factory=list)
     n_samples: int = 0
     n_skipped: int = 0
@@ -123,7 +127,7 @@ def read_sumstats(path: str | Path) -> SummaryTable:
     FormatError
         E601 (gzip), E206 (encoding), E207 (line too long), E420 (missing column), E421 (column
         named twice), E422 (field count), E423 (p), E424 (p = 0), E425 (chromosome), E426
-        (position), E427 (n), E428 (no row with a p-value).
+        (position), E427 (n), E428 (no row with a p-value), E441 (frequency).
     """
     identity = file_identity(Path(path))
     text = TextBlocks(path)
@@ -148,6 +152,7 @@ def read_sumstats(path: str | Path) -> SummaryTable:
         chrom=_joined(parts.chrom),
         pos=_joined(parts.pos),
         neg_log10_p=_joined(parts.neg_log10_p),
+        frequency=_joined(parts.frequency) if FREQUENCY in layout.columns else None,
         line=_joined(parts.line),
         n_samples=parts.n_samples,
         n_skipped=parts.n_skipped,
@@ -206,7 +211,7 @@ def _add_block(parts: _Parts, block: bytes, line: int, layout: FoundLayout, path
     """Parse the needed columns of a block of rows."""
     place = layout.columns
     names = [place[CHROMOSOME], place[POSITION], place[layout.p_name]]
-    names += [place[COUNT]] if COUNT in place else []
+    names += [place[name] for name in (COUNT, FREQUENCY) if name in place]
     names += [layout.only[0]] if layout.only else []
     columns = _cells(block, line, layout, names, path)
     problems: CellProblems = []
@@ -215,6 +220,9 @@ def _add_block(parts: _Parts, block: bytes, line: int, layout: FoundLayout, path
     read_p = _P_READERS[layout.p_name]
     neg_log10_p = read_p(columns[names[2]], names[2], problems)
     n = counts(columns[place[COUNT]], place[COUNT], problems) if COUNT in place else None
+    if FREQUENCY in place:
+        name = place[FREQUENCY]
+        frequency = numbers_within(columns[name], name, 0.0, 1.0, problems)
     refuse(problems, layout.names, line, path)
     kept = ~np.isnan(neg_log10_p)
     parts.n_samples = max(parts.n_samples, (pc.max(n).as_py() or 0) if n is not None else 0)
@@ -229,6 +237,8 @@ def _add_block(parts: _Parts, block: bytes, line: int, layout: FoundLayout, path
     parts.pos.append(pos[kept])
     parts.neg_log10_p.append(neg_log10_p[kept])
     parts.line.append(np.flatnonzero(kept) + line)
+    if FREQUENCY in place:
+        parts.frequency.append(frequency[kept])
 
 
 def _cells(

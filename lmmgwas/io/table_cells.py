@@ -153,6 +153,20 @@ def numbers(
     return values, is_number
 
 
+def numbers_within(texts: Any, name: str, low: float, high: float, problems: CellProblems) -> Array:
+    """Return numbers (m,), NaN where there is none; infinite ones and others outside: E441."""
+    values, is_number = numbers(texts, name, problems, "E441")
+    for row in where(is_number & ~((values >= low) & (values <= high) & np.isfinite(values))):
+        bounds = "a finite number" if low == -math.inf else f"a number from {low:g}"
+        bounds += f" to {high:g}" if high < math.inf else ""
+        message = (
+            f"{name} {shown(texts[row].as_py())} is out of range: {bounds} was expected; "
+            "take the column from the original table"
+        )
+        problems.append((row, name, "E441", message))
+    return values
+
+
 def given_neg_log10_p(texts: Any, name: str, problems: CellProblems) -> Array:
     """Return a column of -log10 p (m,), NaN where there is none. E423."""
     values, is_number = numbers(texts, name, problems)

@@ -12,6 +12,7 @@ from lmmgwas.io.text import nearest, shown
 
 CHROMOSOME, POSITION, COUNT = "chromosome", "base_pair_location", "n"
 P_VALUE, NEG_LOG10_P = "p_value", "neg_log_10_p_value"
+FREQUENCY = "effect_allele_frequency"
 OURS = "lmmgwas"
 
 _ORDER = (
@@ -21,7 +22,7 @@ _ORDER = (
     "other_allele",
     "beta",
     "standard_error",
-    "effect_allele_frequency",
+    FREQUENCY,
     P_VALUE,
     COUNT,
     NEG_LOG10_P,
@@ -55,6 +56,7 @@ class FoundLayout:
     names: tuple[str, ...]  # of the header, in its order
     columns: dict[str, str]  # our name -> theirs
     only: tuple[str, str] | None = None
+    effect_rule: str = ""
 
     @property
     def is_ours(self) -> bool:
@@ -87,7 +89,7 @@ def _pairs(**names: str) -> Names:
         "other": "other_allele",
         "beta": "beta",
         "se": "standard_error",
-        "af": "effect_allele_frequency",
+        "af": FREQUENCY,
     }
     return tuple((ours[key], tuple(theirs.split("|"))) for key, theirs in names.items())
 
@@ -95,6 +97,7 @@ def _pairs(**names: str) -> Names:
 _OURS = Layout(
     OURS,
     _pairs(chrom=CHROMOSOME, pos=POSITION, log10p=f"{NEG_LOG10_P}|{P_VALUE}", n=COUNT),
+    effect_rule="beta is of effect_allele.",
 )
 
 _PLINK2 = Layout(
@@ -214,9 +217,9 @@ def find_layout(header: str, path: str) -> FoundLayout:
         if name in names[: k - 1]
     ]
     if not twice and delimiter == "\t" and not _lacking_of_ours(names):
-        given = (CHROMOSOME, POSITION, COUNT, NEG_LOG10_P, P_VALUE)
+        given = (CHROMOSOME, POSITION, COUNT, NEG_LOG10_P, P_VALUE, FREQUENCY)
         columns = {name: name for name in given if name in names}
-        return FoundLayout(OURS, delimiter, names, columns)
+        return FoundLayout(OURS, delimiter, names, columns, effect_rule=_OURS.effect_rule)
     found = None if twice else _peer(names, delimiter)
     if found is None:
         raise FormatError.of(twice + _lacking(header, names, path))
@@ -241,7 +244,7 @@ def _peer(names: tuple[str, ...], delimiter: str) -> FoundLayout | None:
             if given:
                 columns[ours] = given[0]
         only = layout.only if layout.only and layout.only[0] in names else None
-        return FoundLayout(layout.tool, delimiter, names, columns, only)
+        return FoundLayout(layout.tool, delimiter, names, columns, only, layout.effect_rule)
     return None
 
 

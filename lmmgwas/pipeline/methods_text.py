@@ -33,9 +33,9 @@ def methods_text(study: Study, results: Sequence[TraitResult]) -> str:
         _fixed_effects(study, results),
         _test(study),
         _variants(study, results),
-        _significance(study),
-        _inflation(results),
-        _software(),
+        significance_sentence(study.threshold),
+        inflation_sentence([r.whole.lambda_gc for r in results if r.output.n_tested]),
+        software_sentence(),
     ]
     return " ".join(part for part in parts if part)
 
@@ -142,23 +142,25 @@ def _variants(study: Study, results: Sequence[TraitResult]) -> str:
     return f"With {_listed(kept)}, {tested} were tested."
 
 
-def _significance(study: Study) -> str:
+def significance_sentence(threshold: float) -> str:
+    """Return what was called significant."""
     return (
-        f"Variants with p < {p_phrase(study.threshold)} were called significant; the lead variant "
+        f"Variants with p < {p_phrase(threshold)} were called significant; the lead variant "
         f"of a locus is the most significant one within {LEAD_WINDOW // 1000:,} kb either side."
     )
 
 
-def _inflation(results: Sequence[TraitResult]) -> str:
-    values = [f"{r.whole.lambda_gc:.3f}" for r in results if r.output.n_tested]
-    if not values:
+def inflation_sentence(lambdas: Sequence[float]) -> str:
+    """Return lambda, or its range; nothing where nothing was tested."""
+    if not lambdas:
         return ""
-    low, high = min(values, key=float), max(values, key=float)
+    low, high = f"{min(lambdas):.3f}", f"{max(lambdas):.3f}"
     said = low if low == high else f"between {low} and {high}"
     return f"The genomic-control inflation factor λ was {said}."
 
 
-def _software() -> str:
+def software_sentence() -> str:
+    """Return the versions of what the numbers depend on."""
     software = describe_software()
     libraries = software["libraries"]
     return (

@@ -22,6 +22,7 @@ from lmmgwas.numerics.tails import lambda_gc
 from lmmgwas.pipeline.logbook import Logbook
 from lmmgwas.pipeline.options import PlotOptions
 from lmmgwas.pipeline.trait_output import GroupRow, Leads, TraitOutput
+from lmmgwas.report.content import Picture as PagePicture
 
 if TYPE_CHECKING:
     from lmmgwas.report.manhattan import LeadLabel
@@ -88,6 +89,20 @@ def draw_pictures(
     for kind, figure in figures.items():
         for suffix in suffixes:
             save[suffix](figure, outputs.temporary(path(kind, suffix)))
+
+
+def drawn_pictures(
+    name: str, path: Callable[[str, str], Path], outputs: OutputSet
+) -> tuple[PagePicture, ...]:
+    """Return the PNG plots that were drawn and wait for their names, for the report's page."""
+    ready = dict(outputs.pending())
+    titles = {"manhattan": f"Manhattan plot of {name}", "qq": f"QQ plot of {name}"}
+    drawn = {kind: ready.get(path(kind, "png")) for kind in titles}
+    return tuple(
+        PagePicture(titles[kind], png.read_bytes())
+        for kind, png in drawn.items()
+        if png is not None
+    )
 
 
 def draw_plots(

@@ -10,30 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmmgwas.io.read_sumstats import SummaryTable, read_rows
-from lmmgwas.io.sumstats import NOT_GIVEN, marker_ids
+from lmmgwas.io.sumstats import marker_ids
 from lmmgwas.model.chromosomes import Chromosome, Karyotype, Role, classify
 from lmmgwas.model.genotypes import Variants
-from lmmgwas.model.leads import Loci
 from lmmgwas.pipeline.gene_input import GeneInput, key_of, open_genes
 from lmmgwas.pipeline.inputs import Genotypes, open_genotypes
 from lmmgwas.pipeline.logbook import Logbook
 from lmmgwas.pipeline.options import GenotypeOptions, PlotOptions
 from lmmgwas.pipeline.pictures import shown_name
 from lmmgwas.pipeline.region_rows import Panel, Window, genes_within, r2_to, rows_within
+from lmmgwas.pipeline.table_results import TableResults, names_of
 from lmmgwas.report.region import Region
 
 _MALE = 1
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TableRows:
-    """The rows of a table in drawing order. Arrays are (m,)."""
-
-    names: tuple[str, ...]  # of the chromosomes, in drawing order
-    chrom: NDArray[np.int64]  # index into names
-    pos: NDArray[np.int64]
-    neg_log10_p: NDArray[np.float64]
-    row: NDArray[np.int64]  # in the table
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,15 +46,10 @@ def open_sources(
 
 
 def table_regions(
-    table: SummaryTable,
-    rows: TableRows,
-    loci: Loci,
-    sources: Sources,
-    plots: PlotOptions,
-    trait: str,
-    log: Logbook,
+    results: TableResults, sources: Sources, plots: PlotOptions, log: Logbook
 ) -> tuple[Region, ...]:
     """Return the surroundings of the strongest leads below the threshold that have a position."""
+    table, rows, loci = results.table, results.rows, results.loci
     leads = loci.rows[: loci.n_below]
     leads = leads[rows.pos[leads] > 0][: plots.regions]
     if not leads.size:
@@ -90,13 +74,13 @@ def table_regions(
     for k, (lead, part, window) in enumerate(zip(leads.tolist(), within, windows, strict=True)):
         own = cells[first : first + part.stop - part.start]
         first += len(own)
-        names = _names(table, rows, part, own)
+        names = names_of(table, rows, np.arange(part.start, part.stop), own)
         at = lead - part.start
         r2 = _r2(table, own, rows.pos[part], at, window, sources)
         n_unknown += int(np.isnan(r2).sum())
         regions.append(
             Region(
-                trait=trait,
+                trait=results.title,
                 lead_id=names[at],
                 chrom=shown_name(window.chromosome),
                 lead_pos=int(rows.pos[lead]),
@@ -135,19 +119,6 @@ def _chromosome(label: str, karyotype: Karyotype) -> Chromosome:
     """The chromosome that a label of the table means."""
     name, role = classify(label, karyotype)
     return Chromosome(name, Role.X if role is Role.XY else role, name)
-
-
-def _names(
-    table: SummaryTable, rows: TableRows, part: slice, cells: list[list[str]]
-) -> tuple[str, ...]:
-    """The ID of each row; where the table gives none, its place."""
-    columns = [table.header.index(name) for name in ("marker_id", "rsid") if name in table.header]
-    places = zip(rows.chrom[part].tolist(), rows.pos[part].tolist(), strict=True)
-    names = []
-    for fields, (chrom, pos) in zip(cells, places, strict=True):
-        known = [fields[k] for k in columns if fields[k] not in ("", ".", "NA", NOT_GIVEN)]
-        names.append(known[0] if known else f"{rows.names[chrom]}:{pos}")
-    return tuple(names)
 
 
 def _r2(

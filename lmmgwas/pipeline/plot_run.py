@@ -4,36 +4,36 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from lmmgwas.errors import OutputExistsError, UsageError
 from lmmgwas.io.atomic import OutputSet
-from lmmgwas.io.read_sumstats import (
-    SummaryTable,
-    read_rows,
-    read_sidecar,
-    read_sumstats,
-)
-from lmmgwas.io.sumstats import LOCUS_COLUMNS, NOT_GIVEN, locus_cells
+from lmmgwas.io.read_sumstats import SummaryTable, read_rows, read_sidecar, read_sumstats
+from lmmgwas.io.sumstats import LOCUS_COLUMNS, locus_cells
 from lmmgwas.model.chromosomes import Karyotype
-from lmmgwas.model.leads import LEAD_WINDOW, Loci, find_loci
+from lmmgwas.model.leads import LEAD_WINDOW, find_loci
 from lmmgwas.numerics.tails import lambda_gc
 from lmmgwas.pipeline.logbook import Logbook
 from lmmgwas.pipeline.options import GenotypeOptions, ModelOptions, PlotOptions, RunOptions
-from lmmgwas.pipeline.pictures import Picture, draw_pictures, plot_suffixes, suggestive_line
+from lmmgwas.pipeline.pictures import (
+    Picture,
+    draw_pictures,
+    drawn_pictures,
+    plot_suffixes,
+    suggestive_line,
+)
 from lmmgwas.pipeline.plan import significance, trait_stems
-from lmmgwas.pipeline.plot_regions import TableRows, open_sources, table_regions
+from lmmgwas.pipeline.plot_regions import Sources, open_sources, table_regions
 from lmmgwas.pipeline.region_files import drop_stale_regions, regions_there
-from lmmgwas.pipeline.regions import draw_regions, region_paths
-from lmmgwas.report.manhattan import LeadLabel
-from lmmgwas.report.region_plot import RegionFacts
+from lmmgwas.pipeline.regions import draw_regions, region_paths, region_pictures
+from lmmgwas.pipeline.report_run import write_report
+from lmmgwas.pipeline.table_results import TableResults, arrange, is_human_table
+from lmmgwas.report.content import Page
+from lmmgwas.report.content import Picture as PagePicture
+from lmmgwas.report.settings import load_matplotlib
 
 _HUMAN_LETTERS = {"23": "X", "24": "Y", "25": "MT"}
 _PLINK_LETTERS = {"23": "X", "24": "Y", "25": "XY", "26": "MT"}
 """The numbers of PLINK's files, which the peers copy."""
 _PEERS_ENDINGS = r"(\.(txt|tsv|csv|stats|tbl|mlma|loco|fastGWA|regenie|assoc|glm\.[a-z.]+))+$"
-_LAST = {"X": 1, "Y": 2, "MT": 3, "0": 4}
-_MANY = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,7 @@ class PlotJob:
         """The final names of all output, the log excepted."""
         suffixes = plot_suffixes(self.plots)
         plots = [self.plot(kind, suffix) for kind in ("manhattan", "qq") for suffix in suffixes]
+        plots += [self.report] if self.plots.report else []
         there = regions_there(self.run, [""], self.plots) if self.draws_regions else []
         return [*plots, self.leads, *there]
 
@@ -78,6 +79,11 @@ class PlotJob:
         return self.run.path(f".region.{place}.{suffix}")
 
     @property
+    def report(self) -> Path:
+        """The page."""
+        return self.run.path(".report.html")
+
+    @property
     def leads(self) -> Path:
         """The table of lead variants."""
         return self.run.path(".leads.tsv")
@@ -91,40 +97,89 @@ def run_plot(job: PlotJob, log: Logbook, outputs: OutputSet) -> None:
     if job.draws_regions:
         sources = open_sources(job.genotypes, job.plots, job.karyotype, log)
     log.begin()
+    results = _read(job, log)
+    outputs.write_text(job.leads, _format_leads(results))
+    load_matplotlib(outputs.temporary(job.leads).parent)
+    with log.stage("plots"):
+        draw_pictures(_picture_of(results), plot_suffixes(job.plots), job.plot, outputs)
+    regions = () if sources is None else _draw_regions(job, results, sources, log, outputs)
+    if job.plots.report:
+        write_report(job.report, lambda: _page(job, results, regions, log, outputs), outputs, log)
+    outputs.commit()
+    log.say(f"Plots and leads: {job.run.out}.*   ({log.seconds():.1f} s)")
+
+
+def _read(job: PlotJob, log: Logbook) -> TableResults:
+    """Read the table and find its loci; say what was taken for what."""
     with log.stage(f"reading {job.table}"):
         table = read_sumstats(job.table)
     for note in table.remarks.notes:
         log.say(f"Note: {note}")
     letters = _HUMAN_LETTERS if table.layout.is_ours else _PLINK_LETTERS
-    human = _is_human(job.karyotype, table.labels, max(map(int, letters)))
-    rows = _arrange(table)
-    threshold, suggestive = _lines(job, len(table), human=human)
-    loci = find_loci(rows.chrom, rows.pos, rows.neg_log10_p, threshold)
-    cells = read_rows(table, rows.row[loci.rows])
+    human = is_human_table(job.karyotype, table.labels, max(map(int, letters)))
+    rows = arrange(table)
+    lines = _lines(job, len(table), human=human)
+    loci = find_loci(rows.chrom, rows.pos, rows.neg_log10_p, lines[0])
     title, n_samples = _title(job, table)
-    _describe(table, rows, loci, threshold, n_samples, log)
-    outputs.write_text(job.leads, _format_leads(table, cells, rows, loci))
-    picture = Picture(
+    results = TableResults(
+        table=table,
+        rows=rows,
+        loci=loci,
+        lead_cells=read_rows(table, rows.row[loci.rows]),
         title=title,
         n_samples=n_samples,
         chrom_names=tuple(letters.get(n, n) if human else n for n in rows.names),
+        lines=lines,
+    )
+    _describe(results, log)
+    return results
+
+
+def _picture_of(results: TableResults) -> Picture:
+    """What both plots show."""
+    from lmmgwas.report.manhattan import LeadLabel  # loads matplotlib
+
+    rows = results.rows
+    return Picture(
+        title=results.title,
+        n_samples=results.n_samples,
+        chrom_names=results.chrom_names,
         chrom=rows.chrom,
         pos=rows.pos,
         neg_log10_p=rows.neg_log10_p,
-        leads=_labels(table, cells, rows, loci),
-        lines=(threshold, suggestive),
+        leads=tuple(LeadLabel(*lead) for lead in results.significant),
+        lines=results.lines,
     )
-    with log.stage("plots"):
-        draw_pictures(picture, plot_suffixes(job.plots), job.plot, outputs)
-    if sources is not None:
-        drawn = table_regions(table, rows, loci, sources, job.plots, title, log)
-        facts = RegionFacts(title, n_samples, threshold)
-        paths = region_paths(drawn, job.plots, job.region)
-        with log.stage("regional plots"):
-            draw_regions(drawn, facts, paths, outputs)
-        drop_stale_regions(job.run, [""], job.plots, outputs)
-    outputs.commit()
-    log.say(f"Plots and leads: {job.run.out}.*   ({log.seconds():.1f} s)")
+
+
+def _draw_regions(
+    job: PlotJob, results: TableResults, sources: Sources, log: Logbook, outputs: OutputSet
+) -> tuple[PagePicture, ...]:
+    """Draw the surroundings of the leads; return the PNGs."""
+    from lmmgwas.report.region_plot import RegionFacts  # loads matplotlib
+
+    drawn = table_regions(results, sources, job.plots, log)
+    facts = RegionFacts(results.title, results.n_samples, results.lines[0])
+    paths = region_paths(drawn, job.plots, job.region)
+    with log.stage("regional plots"):
+        draw_regions(drawn, facts, paths, outputs)
+    drop_stale_regions(job.run, [""], job.plots, outputs)
+    return region_pictures(drawn, paths, outputs)
+
+
+def _page(
+    job: PlotJob,
+    results: TableResults,
+    regions: tuple[PagePicture, ...],
+    log: Logbook,
+    outputs: OutputSet,
+) -> Page:
+    """Gather the page, when the plots are drawn."""
+    from lmmgwas.pipeline.table_page import page_of_table  # loads matplotlib
+
+    static = drawn_pictures(results.title, job.plot, outputs)
+    said = log.warnings, log.notes
+    return page_of_table(results, job.leads.name, static, regions, said)
 
 
 def _refuse_loss(job: PlotJob) -> None:
@@ -155,44 +210,6 @@ def _lines(job: PlotJob, n_variants: int, *, human: bool) -> tuple[float, float]
     return threshold, suggestive
 
 
-def _is_human(karyotype: Karyotype, labels: tuple[str, ...], last: int) -> bool:
-    """As the user says; otherwise by the largest number, which is `last` in human tables."""
-    if karyotype.stated:
-        return karyotype.is_human
-    return max((_number(label) for label in labels), default=0) <= last
-
-
-def _number(label: str) -> int:
-    """The number of a chromosome, 0 where its label is none."""
-    return int(label) if re.fullmatch(r"[0-9]{1,9}", label) else 0
-
-
-def _arrange(table: SummaryTable) -> TableRows:
-    """Sort by chromosome and position: numbers first, then names, then X, Y, MT and unplaced.
-
-    Names keep the order of a table that is sorted already, as ours are.
-    """
-    labels = table.labels
-    by_number = [_number(label) or _MANY for label in labels]
-    step = np.diff(table.chrom)
-    in_order = bool(((step > 0) | ((step == 0) & (np.diff(table.pos) >= 0))).all())
-    if in_order and by_number == sorted(by_number):
-        order = list(range(len(labels)))
-    else:
-        in_order = False
-        order = sorted(
-            range(len(labels)), key=lambda k: (by_number[k], _LAST.get(labels[k], 0), labels[k])
-        )
-    place = np.empty(len(labels), dtype=np.int64)
-    place[order] = np.arange(len(labels))
-    chrom = place[table.chrom]
-    names = tuple(labels[k] for k in order)
-    if in_order:
-        return TableRows(names, chrom, table.pos, table.neg_log10_p, np.arange(len(table)))
-    row = np.lexsort((table.pos, chrom))  # stable
-    return TableRows(names, chrom[row], table.pos[row], table.neg_log10_p[row], row)
-
-
 def _title(job: PlotJob, table: SummaryTable) -> tuple[str, int]:
     """Return title and number of samples: of the metadata beside the table, or of the table.
 
@@ -212,10 +229,9 @@ def _title(job: PlotJob, table: SummaryTable) -> tuple[str, int]:
     return name if job.title is None else job.title, n_samples
 
 
-def _describe(
-    table: SummaryTable, rows: TableRows, loci: Loci, threshold: float, n_samples: int, log: Logbook
-) -> None:
+def _describe(results: TableResults, log: Logbook) -> None:
     """What was read and found, in a few lines."""
+    table, loci = results.table, results.loci
     if table.n_skipped:
         log.say(f"Note: {table.n_skipped:,} rows without a p-value (NA) were skipped")
     if set(LOCUS_COLUMNS) <= set(table.header):
@@ -225,42 +241,30 @@ def _describe(
     if table.n_other and layout.only is not None:
         name, kept = layout.only
         log.say(f"Note: {table.n_other:,} rows whose {name} is not {kept} were skipped")
-    samples = f"{n_samples:,} samples" if n_samples else "number of samples not given"
+    n = results.n_samples
+    samples = f"{n:,} samples" if n else "number of samples not given"
     taken = "" if layout.is_ours else f"taken for a table of {layout.tool}, "
     log.say_lines(
         [
-            f"{table.path}: {taken}{len(table):,} variants on {len(rows.names)} chromosomes, "
-            f"{samples}; p from {column}",
-            f"  lambda_gc {lambda_gc(rows.neg_log10_p):.4f}",
-            f"  loci with p < {threshold:g}: {loci.n_below}",
+            f"{table.path}: {taken}{len(table):,} variants on {len(results.rows.names)} "
+            f"chromosomes, {samples}; p from {column}",
+            f"  lambda_gc {lambda_gc(results.rows.neg_log10_p):.4f}",
+            f"  loci with p < {results.lines[0]:g}: {loci.n_below}",
         ]
     )
 
 
-def _labels(
-    table: SummaryTable, cells: list[list[str]], rows: TableRows, loci: Loci
-) -> tuple[LeadLabel, ...]:
-    """Name the leads that pass the threshold by ID, or by place."""
-    ids = [table.header.index(name) for name in ("marker_id", "rsid") if name in table.header]
-    labels = []
-    for row, fields in zip(loci.rows[: loci.n_below].tolist(), cells, strict=False):
-        chrom, pos = int(rows.chrom[row]), int(rows.pos[row])
-        known = [fields[k] for k in ids if fields[k] not in ("", ".", "NA", NOT_GIVEN)]
-        text = known[0] if known else f"{rows.names[chrom]}:{pos}"
-        labels.append(LeadLabel(chrom, pos, float(rows.neg_log10_p[row]), text))
-    return tuple(labels)
-
-
-def _format_leads(table: SummaryTable, cells: list[list[str]], rows: TableRows, loci: Loci) -> str:
+def _format_leads(results: TableResults) -> str:
     """Return the leads table: the cells as they are, and the bounds of each locus.
 
     A table of leads keeps its own bounds and counts: the variants around are not in it.
     """
-    header = list(table.header)
+    rows, loci, header = results.rows, results.loci, list(results.table.header)
     again = set(LOCUS_COLUMNS) <= set(header)
     kept = [k for k, name in enumerate(header) if again or name not in LOCUS_COLUMNS]
     lines = [[header[k] for k in kept] + ([] if again else list(LOCUS_COLUMNS))]
-    for row, n, fields in zip(loci.rows.tolist(), loci.n_variants.tolist(), cells, strict=True):
+    found = zip(loci.rows.tolist(), loci.n_variants.tolist(), results.lead_cells, strict=True)
+    for row, n, fields in found:
         bounds = [] if again else locus_cells(int(rows.pos[row]), n, LEAD_WINDOW)
         lines.append([fields[k] for k in kept] + bounds)
     return "".join("\t".join(line) + "\n" for line in lines)

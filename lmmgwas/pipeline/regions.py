@@ -52,7 +52,7 @@ def draw_trait_regions(
 
         facts = RegionFacts(output.name, result.whole.n_samples, study.threshold)
         draw_regions(regions, facts, paths, outputs)
-        pictures = _pictures(regions, paths, outputs)
+        pictures = region_pictures(regions, paths, outputs)
     except FileAccessError:
         raise
     except Exception as error:
@@ -64,10 +64,10 @@ def draw_trait_regions(
     return pictures
 
 
-def _pictures(
+def region_pictures(
     regions: "Sequence[Region]", paths: Sequence[Sequence[Path]], outputs: OutputSet
 ) -> tuple[Picture, ...]:
-    """The PNGs, as they were drawn, for the report."""
+    """Return the PNGs, as they were drawn, for the report."""
     return tuple(
         Picture(f"{region.lead_id} at {region.chrom}:{region.lead_pos:,}", drawn.read_bytes())
         for region, finals in zip(regions, paths, strict=True)

@@ -10,37 +10,26 @@ from lmmgwas.io.atomic import OutputSet
 from lmmgwas.io.read_sumstats import as_written
 from lmmgwas.io.sumstats import alleles_of, marker_ids
 from lmmgwas.pipeline.methods_text import methods_text
-from lmmgwas.pipeline.pictures import shown_name, suggestive_line
+from lmmgwas.pipeline.pictures import drawn_pictures, shown_name, suggestive_line
+from lmmgwas.pipeline.report_plots import TestsDrawn, draw_tests, points_of
 from lmmgwas.pipeline.report_tables import (
     classes_table,
     excluded_bars,
     facts_of,
     fits_table,
     group_fits,
-    leads_table,
     overview_of,
     sample_bars,
+    study_leads,
 )
 from lmmgwas.pipeline.study import Study, TraitResult
-from lmmgwas.report.content import Page, Picture, Table, TraitPart
-from lmmgwas.report.interactive import (
-    MOST_POINTS,
-    Chosen,
-    FrequencyClass,
-    Genome,
-    NamedLead,
-    PointDetails,
-    choose,
-    h2_data,
-    manhattan_data,
-    qq_data,
-)
+from lmmgwas.report.content import Page, Picture, TraitPart
+from lmmgwas.report.interactive import MOST_POINTS, Genome, NamedLead, PointDetails, h2_data
 from lmmgwas.report.manifest import format_manifest
 
 MOST_TRAITS = 20
 """Traits with plots of their own in the page; the others have their figures and files."""
 
-_QQ_SHARE = 0.06
 _NOT_HERE = {"outputs", "study"}  # of the manifest: run.json has them
 
 
@@ -89,40 +78,34 @@ def _trait_part(
 ) -> TraitPart:
     """Gather one trait, with plots of at most `room` points."""
     trait = result.output
-    plots, captions, classes = None, ("", ""), Table((), ())
-    if room and trait.n_tested:
-        plots, captions, found = _plots(study, result, room)
-        classes = classes_table(found)
+    drawn = _tests(study, result, room) if room and trait.n_tested else None
+    plots = None if drawn is None else {**drawn.data, "h2": h2_data(*group_fits(result))}
     return TraitPart(
         name=trait.name,
         facts=facts_of(study, result),
-        leads=leads_table(study, result),
-        classes=classes,
+        leads=study_leads(study, result),
+        classes=classes_table(drawn.classes if drawn else ()),
         fits=fits_table(result),
         excluded=excluded_bars(result),
         plots=plots,
-        captions=captions,
-        static=_static(result, outputs) if plots else (),
+        captions=drawn.captions if drawn else ("", ""),
+        static=drawn_pictures(trait.name, trait.files.plot, outputs) if drawn else (),
         regions=tuple(regions.get(trait.name, ())),
     )
 
 
-def _plots(
-    study: Study, result: TraitResult, room: int
-) -> tuple[dict[str, Any], tuple[str, str], list[FrequencyClass]]:
-    """Return the three plots, captions of two of them, and the frequency classes."""
+def _tests(study: Study, result: TraitResult, room: int) -> TestsDrawn:
+    """Draw Manhattan and QQ plot."""
     records = result.output.records()
     tested = study.variants.take(np.asarray(records["row"]))
-    neg_log10_p = as_written(np.asarray(records["neg_log10_p"], dtype=np.float64))
     af = np.asarray(records["af"], dtype=np.float64)
     genome = Genome(
         chrom_names=tuple(shown_name(c) for c in study.variants.chromosomes),
         chrom=tested.chrom,
         pos=tested.pos,
-        neg_log10_p=neg_log10_p,
+        neg_log10_p=as_written(np.asarray(records["neg_log10_p"], dtype=np.float64)),
     )
-    n_qq = int(_QQ_SHARE * room)
-    chosen = choose(genome, room - n_qq)
+    chosen = points_of(genome, room)
     picked, shown = records[chosen.rows], tested.take(chosen.rows)
     details = PointDetails(
         marker_ids(shown),
@@ -133,20 +116,7 @@ def _plots(
     )
     suggestive = suggestive_line(study.threshold, len(study.variants), is_human=study.is_human)
     lines = (study.threshold, suggestive)
-    qq, classes = qq_data(neg_log10_p, np.minimum(af, 1.0 - af), n_qq)
-    groups, whole = group_fits(result)
-    plots = {
-        "manhattan": manhattan_data(genome, chosen, details, _named(result), lines),
-        "qq": qq,
-        "h2": h2_data(groups, whole),
-    }
-    return plots, (_manhattan_caption(chosen, neg_log10_p.size), _QQ_CAPTION), classes
-
-
-_QQ_CAPTION = (
-    "Each variant's p against the p expected by chance alone; 95 % of variants without any effect "
-    "would lie in the band. λ is the median chi-square over its expectation."
-)
+    return draw_tests(genome, af, chosen, details, _named(result), lines, room)
 
 
 def _named(result: TraitResult) -> list[NamedLead]:
@@ -159,31 +129,4 @@ def _named(result: TraitResult) -> list[NamedLead]:
         marker_ids(leads.variants),
         strict=True,
     )
-    return [NamedLead(*lead) for lead in found if lead[1] > 0]
-
-
-def _manhattan_caption(chosen: Chosen, m: int) -> str:
-    """What is drawn, what is not, and what can be done with it."""
-    k = chosen.rows.size
-    drawn = (
-        f"All {m:,} variants are drawn"
-        if k == m
-        else f"All {k:,} variants with a known position are drawn, of {m:,}"
-        if k + chosen.n_unplaced == m
-        else f"{k:,} of {m:,} variants are drawn: the significant end in full, below it one of "
-        "those that would cover each other"
-    )
-    thinned = k + chosen.n_unplaced < m
-    lost = f"; {chosen.n_unplaced:,} have no known position" if thinned * chosen.n_unplaced else ""
-    return f"{drawn}{lost}. Drag to zoom, double-click to go back, point at a variant to read it."
-
-
-def _static(result: TraitResult, outputs: OutputSet) -> tuple[Picture, ...]:
-    """The PNG plots of this run, as far as there are any."""
-    files, name = result.output.files, result.output.name
-    ready = dict(outputs.pending())
-    titles = {"manhattan": f"Manhattan plot of {name}", "qq": f"QQ plot of {name}"}
-    paths = {kind: ready.get(files.plot(kind, "png")) for kind in titles}
-    return tuple(
-        Picture(titles[kind], path.read_bytes()) for kind, path in paths.items() if path is not None
-    )
+    return [NamedLead(*lead) for lead in found]

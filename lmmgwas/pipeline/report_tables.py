@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from lmmgwas.io.sumstats import alleles_of, marker_ids, p_text
 from lmmgwas.model.genotypes import REASONS, Reason
@@ -102,14 +103,29 @@ def facts_of(study: Study, result: TraitResult) -> tuple[Fact, ...]:
     facts = [
         Fact("Samples", f"{whole.n_samples:,}", who),
         Fact("Variants tested", f"{trait.n_tested:,}", f"{trait.n_excluded:,} excluded"),
-        Fact("Genomic inflation λ", _plain(whole.lambda_gc, 3)),
+        inflation_fact(whole.lambda_gc),
         Fact("Heritability h²", _plain(whole.null.h2, 3), _on_h2(whole)),
-        Fact("Loci", f"{result.leads.n_below:,}", f"with p < {p_phrase(study.threshold)}"),
+        loci_fact(result.leads.n_below, study.threshold),
     ]
     if len(result.leads.rows.variants):
-        marker, place, p = _strongest(study, result)
-        facts.append(Fact("Strongest variant", marker, f"{place}, p = {p}"))
+        facts.append(strongest_fact(*_strongest(study, result)))
     return tuple(facts)
+
+
+def inflation_fact(lambda_gc: float) -> Fact:
+    """Return lambda."""
+    return Fact("Genomic inflation λ", _plain(lambda_gc, 3))
+
+
+def loci_fact(n_below: int, threshold: float) -> Fact:
+    """Return how many loci pass the threshold."""
+    return Fact("Loci", f"{n_below:,}", f"with p < {p_phrase(threshold)}")
+
+
+def strongest_fact(marker: str, chrom_name: str, pos: int, neg_log10_p: float) -> Fact:
+    """Return the most significant variant."""
+    place = f"{chrom_name}:{pos:,}" if pos else f"chromosome {chrom_name}"
+    return Fact("Strongest variant", marker, f"{place}, p = {p_shown(neg_log10_p)}")
 
 
 def _plain(value: float, digits: int) -> str:
@@ -129,13 +145,12 @@ def _on_h2(row: GroupRow) -> str:
     return "; ".join(said)
 
 
-def _strongest(study: Study, result: TraitResult) -> tuple[str, str, str]:
-    """Return marker, place and p of the first lead."""
+def _strongest(study: Study, result: TraitResult) -> tuple[str, str, int, float]:
+    """Return marker, chromosome, position and -log10 p of the first lead."""
     first = result.leads.rows.take(slice(0, 1))
-    chrom, pos = int(first.variants.chrom[0]), int(first.variants.pos[0])
-    name = shown_name(study.variants.chromosomes[chrom])
-    place = f"{name}:{pos:,}" if pos else f"chromosome {name}"
-    return marker_ids(first.variants)[0], place, p_shown(float(first.neg_log10_p[0]))
+    name = shown_name(study.variants.chromosomes[int(first.variants.chrom[0])])
+    marker = marker_ids(first.variants)[0]
+    return marker, name, int(first.variants.pos[0]), float(first.neg_log10_p[0])
 
 
 def overview_of(study: Study, results: Sequence[TraitResult]) -> Table:
@@ -161,49 +176,89 @@ def overview_of(study: Study, results: Sequence[TraitResult]) -> Table:
     return Table(_OVERVIEW_COLUMNS, tuple(rows))
 
 
-def leads_table(study: Study, result: TraitResult) -> Table:
-    """Return the lead variants, and what they are."""
+@dataclass(frozen=True, slots=True)
+class ShownLead:
+    """A lead variant as the page shows it; NaN and "" where a table does not say."""
+
+    marker: str
+    chrom: int  # index
+    chrom_name: str
+    pos: int  # 0 where unknown
+    effect: str
+    other: str
+    af: float
+    beta: float
+    se: float
+    neg_log10_p: float
+    n_variants: int  # of the locus, below the threshold
+
+    def cells(self) -> tuple[Cell, ...]:
+        """Return its row."""
+        return (
+            Cell(self.marker, target=(self.chrom, self.pos) if self.pos else None),
+            Cell(self.chrom_name, order=float(self.chrom)),
+            _count(self.pos) if self.pos else number(None, ""),
+            _allele(self.effect),
+            _allele(self.other),
+            number(self.af, f"{self.af:.3f}", f"{self.af:.8g}"),
+            number(self.beta, f"{self.beta:.3g}", f"{self.beta:.8g}"),
+            number(self.se, f"{self.se:.2g}", f"{self.se:.8g}"),
+            _p_cell(self.neg_log10_p),
+            _count(self.n_variants),
+        )
+
+
+def _allele(text: str) -> Cell:
+    return Cell(text) if text else Cell("–", copied="NA")
+
+
+def study_leads(study: Study, result: TraitResult) -> Table:
+    """Return the lead variants of a trait."""
     leads = result.leads
-    n = len(leads.rows.variants)
     shown = leads.rows.take(slice(0, MOST_LEADS))
     variants = shown.variants
     names = [shown_name(chromosome) for chromosome in study.variants.chromosomes]
-    effect, other = alleles_of(variants)
-    rows = []
-    for k, marker in enumerate(marker_ids(variants)):
-        chrom, pos = int(variants.chrom[k]), int(variants.pos[k])
-        beta, se, af = (float(values[k]) for values in (shown.beta, shown.se, shown.af))
-        rows.append(
-            (
-                Cell(marker, target=(chrom, pos) if pos else None),
-                Cell(names[chrom], order=float(chrom)),
-                _count(pos) if pos else number(None, ""),
-                Cell(effect[k]),
-                Cell(other[k]),
-                number(af, f"{af:.3f}", f"{af:.8g}"),
-                number(beta, f"{beta:.3g}", f"{beta:.8g}"),
-                number(se, f"{se:.2g}", f"{se:.8g}"),
-                _p_cell(float(shown.neg_log10_p[k])),
-                _count(int(leads.n_variants[k])),
-            )
-        )
-    return Table(_LEAD_COLUMNS, tuple(rows), _on_leads(study, result, n))
+    columns = zip(
+        marker_ids(variants),
+        variants.chrom.tolist(),
+        [names[chrom] for chrom in variants.chrom.tolist()],
+        variants.pos.tolist(),
+        *alleles_of(variants),
+        shown.af.tolist(),
+        shown.beta.tolist(),
+        shown.se.tolist(),
+        shown.neg_log10_p.tolist(),
+        leads.n_variants.tolist(),
+        strict=False,  # counts are of all leads
+    )
+    n_all = len(leads.rows.variants)
+    whole = (n_all, leads.n_below, result.output.files.leads.name)
+    return leads_table([ShownLead(*values) for values in columns], whole, study.threshold)
 
 
-def _on_leads(study: Study, result: TraitResult, n: int) -> str:
+def leads_table(shown: Sequence[ShownLead], whole: tuple[int, int, str], threshold: float) -> Table:
+    """Return lead variants, and what they are.
+
+    `whole` has how many leads there are, how many pass the threshold, and the file of all.
+    """
+    rows = tuple(lead.cells() for lead in shown[:MOST_LEADS])
+    return Table(_LEAD_COLUMNS, rows, _on_leads(*whole, threshold))
+
+
+def _on_leads(n: int, n_below: int, file_name: str, threshold: float) -> str:
     """What is listed, and where the rest is."""
-    line, reach = p_phrase(study.threshold), f"{LEAD_WINDOW // 1000:,} kb either side"
+    line, reach = p_phrase(threshold), f"{LEAD_WINDOW // 1000:,} kb either side"
     if n == 0:
         return "No variant was tested."
     said = (
         f"The most significant variant of each locus ({reach}) with p < {line}. β is the effect "
         "of one copy of the effect allele; the last column counts the significant variants."
-        if result.leads.n_below
+        if n_below
         else f"No variant has p < {line}: these are the leads of the {n} strongest loci ({reach}). "
         "β is the effect of one copy of the effect allele."
     )
     if n > MOST_LEADS:
-        said += f" The first {MOST_LEADS:,} of {n:,}; {result.output.files.leads.name} has all."
+        said += f" The first {MOST_LEADS:,} of {n:,}; {file_name} has all."
     return said
 
 

@@ -4,9 +4,10 @@ Tables get their names before any plot is begun, the manifest is the last.
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import lmmgwas
 from lmmgwas.errors import NumericalError
@@ -34,7 +35,7 @@ from lmmgwas.pipeline.scan_run import ScanOutcome
 from lmmgwas.pipeline.study import Study, TraitResult
 from lmmgwas.pipeline.trait_output import GroupRow, TraitOutput
 from lmmgwas.pipeline.trait_rows import TraitRows
-from lmmgwas.report.content import Picture
+from lmmgwas.report.content import Page, Picture
 from lmmgwas.report.manifest import format_manifest
 from lmmgwas.report.multiqc import format_multiqc
 
@@ -166,7 +167,14 @@ def finish(
     key_figures = [figures_of(result, study.job.run.out.name) for result in results]
     outputs.write_text(study.job.run.path("_mqc.json"), format_multiqc(key_figures))
     inputs = journal.inputs + inputs_of_plots(study)
-    write_report(study, results, manifest_of(study, results, inputs, log), outputs, log, regions)
+    if study.job.plots.report:
+        known = manifest_of(study, results, inputs, log)
+        write_report(
+            study.job.run.path(".report.html"),
+            lambda: _page(study, results, known, outputs, regions),
+            outputs,
+            log,
+        )
     written += describe_outputs(outputs)
     manifest = manifest_of(study, results, inputs, log)  # with what the report warned of
     final = study.job.run.path(".run.json")
@@ -175,6 +183,18 @@ def finish(
     workspace.require_lock()
     outputs.commit()
     log.say(f"Results: {study.job.run.out}.*   ({log.seconds():.1f} s)")
+
+
+def _page(
+    study: Study,
+    results: Sequence[TraitResult],
+    manifest: dict[str, Any],
+    outputs: OutputSet,
+    regions: Mapping[str, Sequence[Picture]],
+) -> Page:
+    from lmmgwas.pipeline.report_page import page_of  # loads matplotlib
+
+    return page_of(study, results, manifest, outputs, regions)
 
 
 def _draw(

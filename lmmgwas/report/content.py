@@ -66,8 +66,8 @@ class TraitPart:
     facts: tuple[Fact, ...]
     leads: Table
     classes: Table  # lambda by frequency
-    fits: Table  # null models
-    excluded: tuple[Bar, ...]
+    fits: Table | None  # null models; None where they are not known
+    excluded: tuple[Bar, ...] | None
     plots: dict[str, Any] | None = None  # manhattan, qq, h2: as `interactive` has them
     captions: tuple[str, str] = ("", "")  # of Manhattan and QQ plot
     static: tuple[Picture, ...] = ()  # the same plots for readers without JavaScript
@@ -82,7 +82,7 @@ class Page:
     summary: str
     traits: tuple[TraitPart, ...]
     overview: Table
-    samples: tuple[Bar, ...]
+    samples: tuple[Bar, ...] | None  # None where they are not known
     methods: str
     warnings: tuple[str, ...]
     notes: tuple[str, ...]

@@ -60,7 +60,7 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PointDetails:
-    """What is said of each point (k,) that a reader points at."""
+    """What is said of each point (k,) that a reader points at; "" and NaN where unknown."""
 
     marker_ids: Sequence[str]
     alleles: Sequence[tuple[str, str]]  # effect, other
@@ -154,7 +154,7 @@ def manhattan_data(
         "pair": [place[pair] for pair in details.alleles],
         "beta": _digits(details.beta),
         "se": _digits(details.se),
-        "af": np.round(details.af, 4).tolist(),
+        "af": [_or_none(value, 4) for value in details.af.tolist()],
         "leads": [
             {"chrom": lead.chrom, "pos": lead.pos, "y": lead.neg_log10_p, "name": lead.name}
             for lead in named
@@ -162,9 +162,9 @@ def manhattan_data(
     }
 
 
-def _digits(values: FloatArray) -> list[float]:
+def _digits(values: FloatArray) -> list[float | None]:
     """Four significant digits."""
-    return [float(f"{value:.4g}") for value in values.tolist()]
+    return [float(f"{x:.4g}") if math.isfinite(x) else None for x in values.tolist()]
 
 
 def qq_data(
@@ -172,7 +172,8 @@ def qq_data(
 ) -> tuple[dict[str, Any], list[FrequencyClass]]:
     """Return the QQ plot, of all tests and by frequency class, and the classes that occur.
 
-    The first curve and class are those of all tests. `at_most` points are drawn in all.
+    The first curve and class are those of all tests. `at_most` points are drawn in all. `maf` is
+    NaN where it is unknown.
     """
     m = neg_log10_p.size
     found = [FrequencyClass("all", m, lambda_gc(neg_log10_p))]
@@ -224,12 +225,12 @@ def h2_data(groups: Sequence[GroupFit], whole: GroupFit) -> dict[str, Any] | Non
     return {
         "names": [fit.group for fit in groups],
         "h2": [round(fit.h2, 5) for fit in groups],
-        "se": [_or_none(fit.h2_se) for fit in groups],
+        "se": [_or_none(fit.h2_se, 5) for fit in groups],
         "status": [fit.status for fit in groups],
         "whole": round(whole.h2, 5),
-        "whole_se": _or_none(whole.h2_se),
+        "whole_se": _or_none(whole.h2_se, 5),
     }
 
 
-def _or_none(value: float) -> float | None:
-    return round(value, 5) if math.isfinite(value) else None
+def _or_none(value: float, digits: int) -> float | None:
+    return round(value, digits) if math.isfinite(value) else None

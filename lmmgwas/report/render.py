@@ -53,7 +53,7 @@ def render_page(page: Page, plotly_js: str) -> str:
         links=_links(page),
         overview=_overview(page),
         traits=_join(parts),
-        samples=_bars(page.samples),
+        samples=_samples(page),
         methods=page.methods,
         warnings=_warnings(page.warnings),
         notes=_notes(page.notes),
@@ -178,7 +178,9 @@ def _links(page: Page) -> Markup:
     if page.overview.rows:
         places.append(("overview", "Overview", None))
     places += [(_anchor(k), part.name, "trait") for k, part in enumerate(page.traits)]
-    places += [("samples", "Samples", None), ("methods", "Methods", None)]
+    if page.samples is not None:
+        places.append(("samples", "Samples", None))
+    places.append(("methods", "Methods", None))
     if page.warnings:
         places.append(("warnings", f"Warnings ({len(page.warnings)})", None))
     places.append(("run", "The run", None))
@@ -205,9 +207,18 @@ def _trait(index: int, part: TraitPart) -> Markup:
         leads_title="Lead variants",
         leads=_table(part.leads),
         regions=_regions(part.regions),
-        fits=_table(part.fits),
-        excluded=_bars(part.excluded),
+        fits=_more("Null models by group", None if part.fits is None else _table(part.fits)),
+        excluded=_more(
+            "Variants that were not tested", None if part.excluded is None else _bars(part.excluded)
+        ),
     )
+
+
+def _more(summary: str, content: Markup | None) -> Markup:
+    """What is shown on demand; nothing where it is not known."""
+    if content is None:
+        return Markup("")
+    return _element("details", Markup(_element("summary", summary) + content), class_="more")
 
 
 def _fact(fact: Fact) -> Markup:
@@ -318,6 +329,13 @@ def _bars(bars: tuple[Bar, ...]) -> Markup:
             _element("dd", f"{bar.count:,}", class_="n"),
         ]
     return _element("dl", _join(lines), class_="bars")
+
+
+def _samples(page: Page) -> Markup:
+    if page.samples is None:
+        return Markup("")
+    inner = _join([_element("h2", "Samples"), _bars(page.samples)])
+    return _element("section", inner, id="samples")
 
 
 def _warnings(warnings: tuple[str, ...]) -> Markup:

@@ -100,11 +100,13 @@ workflow LMMGWAS {
     )
 
     emit:
-    tables = LMMGWAS_MERGE.out.tables
-    index  = LMMGWAS_MERGE.out.index
-    leads  = LMMGWAS_MERGE.out.leads
-    plots  = LMMGWAS_MERGE.out.plots
-    run    = LMMGWAS_MERGE.out.run
+    tables  = LMMGWAS_MERGE.out.tables
+    index   = LMMGWAS_MERGE.out.index
+    leads   = LMMGWAS_MERGE.out.leads
+    plots   = LMMGWAS_MERGE.out.plots
+    report  = LMMGWAS_MERGE.out.report
+    multiqc = LMMGWAS_MERGE.out.multiqc
+    run     = LMMGWAS_MERGE.out.run
 }
 
 workflow {

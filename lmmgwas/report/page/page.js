@@ -298,13 +298,14 @@
       this.ring.style.top = `${yaxis._offset + yaxis.l2p(data.y[k])}px`;
       this.ring.hidden = false;
       const [effect, other] = data.pairs[data.pair[k]];
+      const [af, beta, se] = [data.af[k], data.beta[k], data.se[k]];
       showTip(event.event, data.id[k], [
         ["Position", `${data.chroms[this.chrom[k]].name}:${whole(data.pos[k])}`],
-        ["Effect allele", `${effect} (other ${other})`],
-        ["Its frequency", String(data.af[k])],
-        ["β ± se", `${data.beta[k]} ± ${data.se[k]}`],
+        ["Effect allele", other && effect ? `${effect} (other ${other})` : effect],
+        ["Its frequency", af === null ? "" : String(af)],
+        ["β ± se", beta === null ? "" : se === null ? String(beta) : `${beta} ± ${se}`],
         ["P", pText(data.y[k])],
-      ]);
+      ].filter(([, value]) => value)); // a table may say less
     }
   }
 

@@ -62,6 +62,7 @@ def assoc_arguments():
         *option("--cat-covar-name", config["categories"]),
         *option("--grm", GRM),
         *option("--plots", config["plots"]),
+        "--report" if config["report"] else "--no-report",
         *option("--threads", str(config["threads"]["assoc"])),
     ]
     return f"{shlex.join(given)} {config['options']}".strip()
@@ -99,9 +100,19 @@ def trait_plots():
     ]
 
 
+def report_page():
+    """The page with interactive plots, where it is asked for."""
+    return [f"{OUT}.report.html"] if config["report"] else []
+
+
+def key_figures():
+    """The run's record, its samples, and what MultiQC shows of it."""
+    return [f"{OUT}.run.json", f"{OUT}.samples.tsv", f"{OUT}_mqc.json"]
+
+
 def study_outputs():
     """What is left when the study is done."""
-    return [f"{OUT}.run.json", f"{OUT}.samples.tsv", *trait_tables(), *trait_plots()]
+    return [*key_figures(), *trait_tables(), *trait_plots(), *report_page()]
 
 
 def resource(rule_name, what):

@@ -35,10 +35,9 @@ rule merge:
         GRM_FILES,
         parts_of(f"{OUT}.part-{{part}}-of-{PARTS['scan']}", "scan"),
     output:
-        f"{OUT}.run.json",
-        f"{OUT}.samples.tsv",
+        key_figures(),
         trait_tables(),
-        report(trait_plots(), category="Association"),
+        report([*trait_plots(), *report_page()], category="Association"),
     log:
         f"{OUT}.logs/merge.log",
     conda:

@@ -20,6 +20,9 @@ process LMMGWAS_ASSOC {
     tuple val(meta), path("${prefix}.*.leads.tsv"), emit: leads, optional: true
     tuple val(meta), path("${prefix}.*.null.tsv"), emit: nulls, optional: true
     tuple val(meta), path("${prefix}.*.{png,pdf}"), emit: plots, optional: true
+    tuple val(meta), path("${prefix}.report.html"), emit: report, optional: true
+    tuple val(meta), path("${prefix}_mqc.json"), emit: multiqc, optional: true
+    tuple val(meta), path("${prefix}.*.parquet"), emit: parquet, optional: true
     tuple val(meta), path("${prefix}.samples.tsv"), emit: samples, optional: true
     tuple val(meta), path("${prefix}.run.json"), emit: run, optional: true
     tuple val(meta), path("${prefix}.part-*-of-*", type: 'dir'), emit: part, optional: true
@@ -69,6 +72,7 @@ process LMMGWAS_ASSOC {
         touch ${prefix}.trait.tsv.gz.tbi ${prefix}.trait.tsv.gz-meta.yaml
         touch ${prefix}.trait.leads.tsv ${prefix}.trait.null.tsv
         touch ${prefix}.trait.manhattan.png ${prefix}.trait.qq.png
+        touch ${prefix}.report.html ${prefix}_mqc.json
         touch ${prefix}.samples.tsv ${prefix}.run.json ${prefix}.log
         """
     }

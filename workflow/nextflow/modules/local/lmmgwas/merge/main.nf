@@ -19,6 +19,9 @@ process LMMGWAS_MERGE {
     tuple val(meta), path("${prefix}.*.leads.tsv"), emit: leads
     tuple val(meta), path("${prefix}.*.null.tsv"), emit: nulls
     tuple val(meta), path("${prefix}.*.{png,pdf}"), emit: plots, optional: true
+    tuple val(meta), path("${prefix}.report.html"), emit: report, optional: true
+    tuple val(meta), path("${prefix}_mqc.json"), emit: multiqc
+    tuple val(meta), path("${prefix}.*.parquet"), emit: parquet, optional: true
     tuple val(meta), path("${prefix}.samples.tsv"), emit: samples
     tuple val(meta), path("${prefix}.run.json"), emit: run
     tuple val(meta), path("${prefix}.log"), emit: log
@@ -44,6 +47,7 @@ process LMMGWAS_MERGE {
     touch ${prefix}.trait.tsv.gz.tbi ${prefix}.trait.tsv.gz-meta.yaml
     touch ${prefix}.trait.leads.tsv ${prefix}.trait.null.tsv
     touch ${prefix}.trait.manhattan.png ${prefix}.trait.qq.png
+    touch ${prefix}.report.html ${prefix}_mqc.json
     touch ${prefix}.samples.tsv ${prefix}.run.json ${prefix}.log
     """
 }

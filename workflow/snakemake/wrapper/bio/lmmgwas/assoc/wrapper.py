@@ -16,7 +16,8 @@ if not snakemake.output.run.endswith(RUN):
     raise ValueError(f"output run is PREFIX{RUN}, not {snakemake.output.run}")
 prefix = snakemake.output.run.removesuffix(RUN)
 
-others = [name for name in snakemake.output if not name.startswith(f"{prefix}.")]
+starts = (f"{prefix}.", f"{prefix}_mqc.")
+others = [name for name in snakemake.output if not name.startswith(starts)]
 if others:
     raise ValueError(f"all outputs start with {prefix}. as output run does: {', '.join(others)}")
 
