@@ -148,7 +148,10 @@ def many_people(place: Workplace) -> Section:
 
 def start_up(place: Workplace) -> Section:
     """g. Short runs: --help, the demo with and without compiled kernels, the mice."""
-    section = Section("g", "Start-up and small studies", "Whole processes, plots drawn.")
+    about = (
+        "Whole processes, plots drawn. The limits are of a time before regional plots and report."
+    )
+    section = Section("g", "Start-up and small studies", about)
     section.versions.append(our_versions())
     place.once(["--help"])
     helps = [place.once(["--help"]) for _ in range(_N_STARTS)]
@@ -156,9 +159,7 @@ def start_up(place: Workplace) -> Section:
     demo = ["assoc", "--bfile", str(DEMO / "study"), "--pheno", str(DEMO / "pheno.tsv")]
     demo += ["--covar", str(DEMO / "covar.tsv"), "--genome-build", "GRCh38"]
     demo += ["--out", str(place.scratch / "g_demo"), "--overwrite", *_threads(place)]
-    place.once(demo)
-    warm = [place.once(demo) for _ in range(place.runs)]
-    _limited(section, "assoc of test_data, kernels in the cache", warm, 6.0)
+    _with_and_without(section, "assoc of test_data, kernels in the cache", demo, 6.0, place)
     cold = [_with_cold_cache(demo, place) for _ in range(place.runs)]
     _limited(section, "assoc of test_data, cache empty", cold, 20.0)
     if not MOUSE.is_dir():
@@ -167,10 +168,23 @@ def start_up(place: Workplace) -> Section:
     mice = ["assoc", "--bfile", str(MOUSE / "mouse_hs1940"), "--pheno", str(MOUSE / "pheno.tsv")]
     mice += ["--species", "mouse", "--overwrite", "--out", str(place.scratch / "g_mouse")]
     mice += _threads(place)
-    place.once(mice)
-    runs = [place.once(mice) for _ in range(place.runs)]
-    _limited(section, "assoc of the mice (1,940; 12,226 variants), CD8 and MCH", runs, 12.0)
+    what = "assoc of the mice (1,940; 12,226 variants), CD8 and MCH"
+    _with_and_without(section, what, mice, 12.0, place)
     return section
+
+
+def _with_and_without(
+    section: Section, what: str, command: list[str], limit: float, place: Workplace
+) -> None:
+    """Time a run as it comes, and without regional plots and report, which has the limit."""
+    place.once(command)
+    whole, bare = [], []
+    for _ in range(place.runs):
+        whole.append(place.once(command))
+        bare.append(place.once([*command, "--regions", "0", "--no-report"]))
+    median = statistics.median(run.seconds for run in whole)
+    section.timings.append(Timing(what, whole, median))
+    _limited(section, f"{what}; no regional plots, no report", bare, limit)
 
 
 CASES: dict[str, Callable[[Workplace], Section]] = {
