@@ -21,6 +21,7 @@ pytest.importorskip("selenium")
 pytest.importorskip("plotly")
 
 from selenium import webdriver
+from selenium.common.exceptions import TimeoutException
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -272,6 +273,18 @@ def test_pointing_at_a_variant_says_what_the_table_has(
     until(browser, lambda _: not tip.is_displayed())
 
 
+def gesture(browser: Driver, chain: ActionChains, done: Callable[[Driver], bool]) -> None:
+    """Do it until it is understood: a busy machine tears the clicks of a double click apart."""
+    for _ in range(4):
+        chain.perform()
+        try:
+            until(browser, done)
+        except TimeoutException:
+            continue
+        return
+    raise AssertionError("four times and not understood")
+
+
 def test_zoom_and_back(browser: Driver, run_file: Path) -> None:
     opened(browser, run_file)
     to_top_plot(browser)
@@ -285,8 +298,7 @@ def test_zoom_and_back(browser: Driver, run_file: Path) -> None:
     pointer.pointer_down()
     pointer.move_to_location(*end)
     pointer.pointer_up()
-    chain.perform()
-    until(browser, lambda b: x_range(b) != whole)
+    gesture(browser, chain, lambda b: x_range(b) != whole)
     low, high = x_range(browser)
     width = whole[1] - whole[0]
     assert low == pytest.approx(whole[0] + 0.3 * width, abs=0.01 * width)
@@ -295,8 +307,7 @@ def test_zoom_and_back(browser: Driver, run_file: Path) -> None:
     chain = ActionChains(browser)
     chain.w3c_actions.pointer_action.move_to_location(*start)
     chain.double_click()
-    chain.perform()
-    until(browser, lambda b: x_range(b) == pytest.approx(whole))
+    gesture(browser, chain, lambda b: x_range(b) == pytest.approx(whole))
     until(browser, lambda b: n_shown(b) == everything)
     assert complaints(browser) == []
 

@@ -7,7 +7,7 @@
   const root = document.documentElement;
   const FONT = getComputedStyle(document.body).fontFamily;
   const CLEAR = "rgba(0,0,0,0)";
-  const CONFIG = { displayModeBar: false, doubleClick: "reset", showTips: false, responsive: false };
+  const CONFIG = { displayModeBar: false, doubleClick: "reset", doubleClickDelay: 700, showTips: false, responsive: false };
 
   const colour = (name) => getComputedStyle(root).getPropertyValue(`--${name}`).trim();
   const markupSafe = (text) => String(text).replace(/[&<>]/g, (c) => `&#${c.charCodeAt(0)};`);
