@@ -114,7 +114,8 @@ def _shown_leads(results: TableResults) -> list[ShownLead]:
     places = results.loci.rows[:MOST_LEADS]
     counts = results.loci.n_variants[:MOST_LEADS].tolist()
     if LOCUS_COLUMNS[2] in table.header:
-        counts = [int(x) for x in _texts(table, cells, LOCUS_COLUMNS[2])]
+        own = _texts(table, cells, LOCUS_COLUMNS[2])
+        counts = [int(x) if x.isdecimal() else n for x, n in zip(own, counts, strict=True)]
     columns = zip(
         names_of(table, rows, places, cells),
         rows.chrom[places].tolist(),
