@@ -284,6 +284,9 @@ def test_plots_and_variants_count_at_the_end() -> None:
     assert [phase.name for phase in last] == ["tables and plots"] * 3
     assert last[0].size < last[1].size < last[2].size
     assert last[2].size - last[0].size > 50 * 990_000
+    paged = [study_phases(replace(size, plots=True, report=True))[-1].size for size in (few, many)]
+    assert paged[0] - last[1].size > 20 * MIB
+    assert paged[1] - paged[0] > last[2].size - last[0].size + 20 * 990_000
 
 
 def test_the_base_is_added_once() -> None:

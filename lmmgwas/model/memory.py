@@ -44,6 +44,9 @@ to 28 % above them."""
 _PLOTS = 50 * _MIB
 """matplotlib and a picture of its own size: measured 32 to 57 MiB."""
 
+_PAGE = 40 * _MIB
+"""The page of the report: its points, its JSON, plotly.js, and copies of these."""
+
 _TILES_ALIVE = 4  # of the GRM: three ahead, one being summed
 _CALIBRATED_TILES = 8  # whose calls wait for their exact rows
 _CALIBRATION_ROWS = 300  # training and held out, the fewest
@@ -55,6 +58,7 @@ _PIECE_ROW = 110  # bytes of a row that waits to be written: packed text, and it
 _TEXT_ROW = 900  # bytes of a row while it is formatted
 _TESTS_ROW = 56  # bytes of the sums and tests of a variant and trait, beside those of covariates
 _FINISHED_ROW = 80  # bytes of a variant when leads are sought and plots are drawn
+_PAGE_ROW = 40  # more of them while the points of the page are chosen
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +155,7 @@ class StudySize:
     kept: bool = False  # decompositions are on disk
     pairwise: bool = False  # the GRM has counts for each pair
     plots: bool = True
+    report: bool = False
     page: int = 4096
     call_bytes: int = 1  # of a call; 2 of a dosage
 
@@ -241,7 +246,8 @@ def study_phases(size: StudySize) -> tuple[Phase, ...]:
     finish = _step(
         "tables and plots",
         Term(_FINISHED_ROW * size.n_variants, "results, places and p of all variants"),
-        Term(_PLOTS if size.plots else 0, "matplotlib and a plot"),
+        Term(_PLOTS if size.plots or size.report else 0, "matplotlib and a plot"),
+        Term(_PAGE + _PAGE_ROW * size.n_variants if size.report else 0, "the page of the report"),
     )
     if size.kind is WhitenerKind.IDENTITY:
         return tests, finish

@@ -96,6 +96,7 @@ def _analysis(
         may_choose=not (job.model.needs_spectrum or calibrated or job.model.h2 == 0.0),
         kept=kept,
         plots=job.plots.png or job.plots.pdf,
+        report=job.plots.report,
         page=page_bytes(),
     )
 
