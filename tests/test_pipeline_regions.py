@@ -346,25 +346,26 @@ def test_plots_of_an_earlier_run_do_not_stay(
     """Refused at first; with --overwrite they go, and nothing else does."""
     folder = tmp_path / "out"
     stale = ["run.height.region.9_123.png", "run.height.region.scaffold_1-2_77.png"]
+    other = "run.height.region.9_123.pdf"  # not of a format that is drawn
     kept = [
-        "run.height.region.9_123.pdf",  # not of a format that is drawn
         "run.height.region.notes.png",
         "run.height.region.x.9_123.png",
         "run.weight.region.9_123.png",  # not a trait of this run
         "run2.height.region.9_123.png",
         "run.height.region.manhattan.png",
     ]
-    for name in (*stale, *kept):
+    for name in (*stale, other, *kept):
         (folder / name).write_text("old")
     given = ("--threshold", 0.01, "--regions", 2)
     result = attempt(*given)
     assert result.exit_code == 8
     assert "[E113]" in result.stderr
     assert stale[0] in result.stderr
-    assert len(list(folder.iterdir())) == len(stale) + len(kept)
+    assert other not in result.stderr
+    assert len(list(folder.iterdir())) == len(stale) + 1 + len(kept)
     assert attempt(*given, "--overwrite").exit_code == 0
     found = regions_in(folder)
-    assert not set(stale) & set(found)
+    assert not {*stale, other} & set(found)
     assert set(kept) <= set(found)
     assert len(found) == len(kept) + 2
     fewer = attempt("--threshold", 0.01, "--regions", 1, "--overwrite")

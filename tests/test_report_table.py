@@ -248,3 +248,32 @@ def test_the_page_of_the_same_table_is_the_same(
         assert run_cli("plot", table, "--out", tmp_path / folder / "x").exit_code == 0
     pages = [(tmp_path / folder / "x.report.html").read_bytes() for folder in ("a", "b")]
     assert pages[0] == pages[1]
+
+
+def test_drawings_of_an_earlier_run_do_not_stay(run_cli: RunCli, tmp_path: Path) -> None:
+    """With --overwrite; and nothing else goes."""
+    files = simulate_study().write(tmp_path / "in")
+    out = tmp_path / "out"
+    out.mkdir()
+    study = ["assoc", *files.inputs, "--out", out / "run", *ASSOC, *THRESHOLD]
+    assert run_cli(*study, "--plots", "all", "--parquet").exit_code == 0
+    (out / "run.height.manhattan.svg").write_text("mine")
+    (out / "run.weight.qq.png").write_text("of another trait")
+    drawn = {"run.report.html", "run.height.parquet", "run.height.qq.png", "run.height.qq.pdf"}
+    drawn |= {"run.height.manhattan.png", "run.height.manhattan.pdf"}
+    before = {path.name for path in out.iterdir()}
+    regions = {name for name in before if ".region." in name}
+    assert drawn < before
+    assert len(regions) > 1
+    assert run_cli(*study, "--plots", "none", "--overwrite").exit_code == 0
+    assert {path.name for path in out.iterdir()} == before - drawn - regions
+    table = out / "run.height.tsv.gz"
+    plot = ["plot", table, "--out", out / "again"]
+    assert run_cli(*plot).exit_code == 0
+    assert (out / "again.report.html").exists()
+    assert run_cli(*plot, "--plots", "png", "--no-report", "--overwrite").exit_code == 0
+    again = {path.name.removeprefix("again") for path in out.glob("again.*")}
+    assert again == {".manhattan.png", ".qq.png", ".leads.tsv", ".log"}
+    (out / "run.report.html").write_text("of the study")
+    assert run_cli("plot", table, "--out", out / "run", "--no-report", "--overwrite").exit_code == 0
+    assert (out / "run.report.html").read_text() == "of the study"

@@ -22,7 +22,7 @@ from lmmgwas.pipeline.pictures import (
 )
 from lmmgwas.pipeline.plan import significance, trait_stems
 from lmmgwas.pipeline.plot_regions import Sources, open_sources, table_regions
-from lmmgwas.pipeline.region_files import drop_stale_regions, regions_there
+from lmmgwas.pipeline.region_files import drop_stale, regions_there
 from lmmgwas.pipeline.regions import draw_regions, region_paths, region_pictures
 from lmmgwas.pipeline.report_run import write_report
 from lmmgwas.pipeline.table_results import TableResults, arrange, is_human_table
@@ -63,6 +63,13 @@ class PlotJob:
         plots += [self.report] if self.plots.report else []
         there = regions_there(self.run, [""], self.plots) if self.draws_regions else []
         return [*plots, self.leads, *there]
+
+    def possible(self) -> list[Path]:
+        """Everything drawn that a `plot` of this prefix may have left; no report of a study."""
+        formats = ("png", "pdf")
+        plots = [self.plot(kind, suffix) for kind in ("manhattan", "qq") for suffix in formats]
+        report = [] if self.run.path(".run.json").exists() else [self.report]
+        return [*plots, *report, *regions_there(self.run, [""])]
 
     @property
     def draws_regions(self) -> bool:
@@ -105,6 +112,7 @@ def run_plot(job: PlotJob, log: Logbook, outputs: OutputSet) -> None:
     regions = () if sources is None else _draw_regions(job, results, sources, log, outputs)
     if job.plots.report:
         write_report(job.report, lambda: _page(job, results, regions, log, outputs), outputs, log)
+    drop_stale(job.possible(), outputs)
     outputs.commit()
     log.say(f"Plots and leads: {job.run.out}.*   ({log.seconds():.1f} s)")
 
@@ -163,7 +171,6 @@ def _draw_regions(
     paths = region_paths(drawn, job.plots, job.region)
     with log.stage("regional plots"):
         draw_regions(drawn, facts, paths, outputs)
-    drop_stale_regions(job.run, [""], job.plots, outputs)
     return region_pictures(drawn, paths, outputs)
 
 

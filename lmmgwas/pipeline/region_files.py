@@ -1,4 +1,4 @@
-"""Names of regional plots: PREFIX.TRAIT.region.CHROMOSOME_POSITION.png, and those that are there.
+"""Names of regional plots: PREFIX.TRAIT.region.CHROMOSOME_POSITION.png, and what is left of them.
 
 Which loci get one is known in the end only. So before the work every name of this shape is held
 to be one of the run's: where one is taken, the run is refused, or, with --overwrite, what it does
@@ -6,7 +6,7 @@ not draw again is removed in the end. No plot of an earlier run stands beside ot
 """
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from lmmgwas.io.atomic import OutputSet
@@ -40,13 +40,17 @@ def longest_place(variants: Variants) -> str:
     return f"{longest}-1_{int(variants.pos.max(initial=0))}"
 
 
-def regions_there(run: RunOptions, stems: Iterable[str], plots: PlotOptions) -> list[Path]:
-    """Return the regional plots that lie under the prefix, of these traits and wanted formats.
+def regions_there(
+    run: RunOptions, stems: Iterable[str], plots: PlotOptions | None = None
+) -> list[Path]:
+    """Return the regional plots that lie under the prefix, of these traits.
+
+    Those of the wanted formats, where `plots` are given, and of all otherwise.
 
     A `stem` stands for a trait in names of files; "" for none, as `lmmgwas plot` writes them.
     """
-    wanted = [suffix for suffix, drawn in (("png", plots.png), ("pdf", plots.pdf)) if drawn]
-    if not wanted or plots.regions == 0:
+    wanted = ["png", "pdf"] if plots is None else _formats(plots)
+    if not wanted:
         return []
     starts = {f"{run.out.name}.{stem}." if stem else f"{run.out.name}." for stem in stems}
     shape = re.compile(rf"(.+\.)region\.{_PLACE}\.(?:{'|'.join(wanted)})")
@@ -58,18 +62,23 @@ def regions_there(run: RunOptions, stems: Iterable[str], plots: PlotOptions) -> 
     return [run.out.with_name(name) for name, match in found if match and match[1] in starts]
 
 
-def drop_stale_regions(
-    run: RunOptions, stems: Collection[str], plots: PlotOptions, outputs: OutputSet
-) -> None:
-    """Remove regional plots of an earlier run that this one, told to overwrite, did not draw.
+def _formats(plots: PlotOptions) -> list[str]:
+    """The formats in which regional plots are drawn."""
+    drawn = plots.regions > 0
+    return [s for s, wanted in (("png", plots.png), ("pdf", plots.pdf)) if drawn and wanted]
 
-    Raises FileAccessError (E112).
+
+def drop_stale(paths: Iterable[Path], outputs: OutputSet) -> None:
+    """Remove what an earlier run left under these names, and this one did not write.
+
+    Of a run that is told to overwrite only; another refuses before the work. Nothing of an earlier
+    run stands beside other tables, then. Raises FileAccessError (E112).
     """
     if not outputs.overwrite:
         return
-    drawn = {final for final, _ in outputs.pending()}
-    for path in regions_there(run, stems, plots):
-        if path in drawn or (path.is_dir() and not path.is_symlink()):
+    written = {final for final, _ in outputs.pending()}
+    for path in paths:
+        if path in written or (path.is_dir() and not path.is_symlink()):
             continue
         try:
             path.unlink(missing_ok=True)

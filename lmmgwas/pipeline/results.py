@@ -28,7 +28,7 @@ from lmmgwas.pipeline.record import (
     manifest_of,
     say_trait,
 )
-from lmmgwas.pipeline.region_files import drop_stale_regions
+from lmmgwas.pipeline.region_files import drop_stale, regions_there
 from lmmgwas.pipeline.regions import draw_trait_regions
 from lmmgwas.pipeline.report_run import write_report
 from lmmgwas.pipeline.scan_run import ScanOutcome
@@ -160,10 +160,9 @@ def finish(
         for path in (result.output.files.table, result.output.files.parquet)
     }
     written = describe_outputs(outputs, rows)
+    drop_stale([result.output.files.parquet for result in results], outputs)
     outputs.commit()
     regions = {result.output.name: _draw(study, result, log, outputs) for result in results}
-    stems = [result.output.files.stem for result in results]
-    drop_stale_regions(study.job.run, stems, study.job.plots, outputs)
     key_figures = [figures_of(result, study.job.run.out.name) for result in results]
     outputs.write_text(study.job.run.path("_mqc.json"), format_multiqc(key_figures))
     inputs = journal.inputs + inputs_of_plots(study)
@@ -175,6 +174,7 @@ def finish(
             outputs,
             log,
         )
+    drop_stale(_possible_drawings(study, results), outputs)
     written += describe_outputs(outputs)
     manifest = manifest_of(study, results, inputs, log)  # with what the report warned of
     final = study.job.run.path(".run.json")
@@ -183,6 +183,18 @@ def finish(
     workspace.require_lock()
     outputs.commit()
     log.say(f"Results: {study.job.run.out}.*   ({log.seconds():.1f} s)")
+
+
+def _possible_drawings(study: Study, results: Sequence[TraitResult]) -> list[Path]:
+    """Everything drawn that a run of this prefix may have left."""
+    plots = [
+        result.output.files.plot(kind, suffix)
+        for result in results
+        for kind in ("manhattan", "qq")
+        for suffix in ("png", "pdf")
+    ]
+    regions = regions_there(study.job.run, [result.output.files.stem for result in results])
+    return [*plots, *regions, study.job.run.path(".report.html")]
 
 
 def _page(
