@@ -91,7 +91,7 @@ def test_a_worker_that_is_killed(run_cli: RunCli, test_data: Path, tmp_path: Pat
         assert process.wait(PATIENCE) == 0, log.read_text()
         assert victim.wait(5) == -signal.SIGKILL
     text = log.read_text()
-    assert "Cluster: 2 workers, 3 before" in text
+    assert "Cluster: workers now: 2, before: 3" in text
     done = re.findall(r"by \S+:(\d+): (\w+)", text)
     assert len({pid for pid, _ in done}) >= 2
     assert {kind for _, kind in done} == {"SumCell", "FitGenome", "FitGroup", "ScanStretch"}

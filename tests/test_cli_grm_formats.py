@@ -297,7 +297,7 @@ def test_same_results_from_each_format(
     assert named == [str(kept / format / name) for name in FORMATS[format]]
     # Temporary files have no name, and the work folder is gone.
     names = [path.name for path in (tmp_path / "a").iterdir()]
-    assert all(name.startswith("run.") for name in names)
+    assert all(name.startswith(("run.", "run_mqc.")) for name in names)
 
 
 def shapes(K: np.ndarray, shape: str, kind: str) -> bytes:
