@@ -22,11 +22,11 @@ PATIENCE = 300.0  # seconds, on a busy machine
 
 
 def output_of(folder: Path) -> dict[str, bytes]:
-    """All results but the log and the manifest, and names of whatever else lies there."""
+    """All results but the log and what holds the manifest; names of whatever else lies there."""
     return {
         path.name: path.read_bytes() if path.is_file() else b""
         for path in sorted(folder.iterdir())
-        if not path.name.endswith((".log", ".run.json"))
+        if not path.name.endswith((".log", ".run.json", ".report.html"))
     }
 
 
