@@ -167,20 +167,14 @@ def finish(
     outputs.write_text(study.job.run.path("_mqc.json"), format_multiqc(key_figures))
     inputs = journal.inputs + inputs_of_plots(study)
     if study.job.plots.report:
-        known = manifest_of(study, results, inputs, log)
-        write_report(
-            study.job.run.path(".report.html"),
-            lambda: _page(study, results, known, outputs, regions),
-            outputs,
-            log,
-        )
-    drop_stale(_possible_drawings(study, results), outputs)
+        _report(study, results, regions, inputs, log, outputs)
     written += describe_outputs(outputs)
     manifest = manifest_of(study, results, inputs, log)  # with what the report warned of
     final = study.job.run.path(".run.json")
     content = {**manifest, "outputs": written, "study": journal.key}
     outputs.write_text(final, format_manifest(content))
     workspace.require_lock()
+    drop_stale(_possible_drawings(study, results), outputs)
     outputs.commit()
     log.say(f"Results: {study.job.run.out}.*   ({log.seconds():.1f} s)")
 
@@ -197,16 +191,23 @@ def _possible_drawings(study: Study, results: Sequence[TraitResult]) -> list[Pat
     return [*plots, *regions, study.job.run.path(".report.html")]
 
 
-def _page(
+def _report(
     study: Study,
     results: Sequence[TraitResult],
-    manifest: dict[str, Any],
-    outputs: OutputSet,
     regions: Mapping[str, Sequence[Picture]],
-) -> Page:
-    from lmmgwas.pipeline.report_page import page_of  # loads matplotlib
+    inputs: list[dict[str, Any]],
+    log: Logbook,
+    outputs: OutputSet,
+) -> None:
+    """Write the report, with the manifest as far as it is known."""
+    known = manifest_of(study, results, inputs, log)
 
-    return page_of(study, results, manifest, outputs, regions)
+    def make_page() -> Page:
+        from lmmgwas.pipeline.report_page import page_of  # loads matplotlib
+
+        return page_of(study, results, known, outputs, regions)
+
+    write_report(study.job.run.path(".report.html"), make_page, outputs, log)
 
 
 def _draw(
